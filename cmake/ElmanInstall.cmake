@@ -1,0 +1,46 @@
+# Installation: the library, its headers and what find_package(Elman) reads. The same rules fill the
+# wheel, where everything lies inside the package: elman/lib, elman/include, elman/lib/cmake/Elman.
+
+include_guard(GLOBAL)
+include(CMakePackageConfigHelpers)
+if(SKBUILD)
+  set(CMAKE_INSTALL_LIBDIR lib)
+endif()
+include(GNUInstallDirs)
+set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/Elman")
+
+# In a wheel torch lies beside elman, in the same site-packages. Elsewhere the program that links
+# Elman::elman names torch's libraries itself and so has them loaded already.
+set(install_rpath "$ORIGIN")
+if(SKBUILD)
+  list(APPEND install_rpath "$ORIGIN/../../torch/lib")
+endif()
+set_target_properties(elman PROPERTIES INSTALL_RPATH "${install_rpath}")
+
+# A program may use elman by nothing but torch.ops.elman in a TorchScript file. Linkers that drop
+# libraries without a referenced symbol (Ubuntu's does) would drop it, and the operators with it.
+target_link_options(elman INTERFACE "LINKER:--no-as-needed")
+
+install(TARGETS elman EXPORT ElmanTargets LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+        INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/elman" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+        FILES_MATCHING PATTERN "*.h")
+install(EXPORT ElmanTargets NAMESPACE Elman:: DESTINATION "${config_dir}")
+
+configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/ElmanConfig.cmake.in"
+                              "${PROJECT_BINARY_DIR}/cmake/ElmanConfig.cmake"
+                              INSTALL_DESTINATION "${config_dir}"
+                              NO_CHECK_REQUIRED_COMPONENTS_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/ElmanConfigVersion.cmake"
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/cmake/ElmanConfig.cmake"
+              "${PROJECT_BINARY_DIR}/cmake/ElmanConfigVersion.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/ElmanTorch.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/environment_torch.py" DESTINATION "${config_dir}")
+
+# What elman/__init__.py compares with the installed torch before it loads the library.
+configure_file("${CMAKE_CURRENT_LIST_DIR}/_build_info.py.in" "${PROJECT_BINARY_DIR}/_build_info.py"
+               @ONLY)
+if(SKBUILD)
+  install(FILES "${PROJECT_BINARY_DIR}/_build_info.py" DESTINATION .)
+endif()

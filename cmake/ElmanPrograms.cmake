@@ -1,0 +1,56 @@
+# Helpers for the folders of tests, examples and benchmarks.
+#
+# elman_add_cpp_test(<name> SOURCES <file>... [LIBRARIES <target>...] [LABELS <label>...] [WHOLE]
+#                    [INTERNAL])
+#   A GoogleTest program. Each TEST becomes a ctest entry of its own, so that ctest counts tests;
+#   with WHOLE the program is one entry: for large parameterized grids, where starting LibTorch
+#   (0.5 s) for each case would take longer than the cases. INTERNAL tests what the shared library
+#   hides: the program is made of the library's objects, and csrc/ is on its include path.
+# elman_add_example(<name> SOURCES <file>... [LIBRARIES <target>...])
+# elman_add_benchmark(<name> SOURCES <file>... [LIBRARIES <target>...])
+#   A program that links Elman::elman; a benchmark also links Google Benchmark.
+
+include_guard(GLOBAL)
+
+function(elman_add_cpp_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WHOLE;INTERNAL" "" "SOURCES;LIBRARIES;LABELS")
+  add_executable(${name} ${arg_SOURCES})
+  if(arg_INTERNAL)
+    # Not the shared library too: every operator would be registered twice.
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/csrc")
+    target_link_libraries(${name} PRIVATE elman_objects)
+  else()
+    target_link_libraries(${name} PRIVATE Elman::elman)
+  endif()
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gtest_main)
+
+  set(properties TIMEOUT 600 LABELS "cpp;${arg_LABELS}")
+  if(ELMAN_SANITIZE)
+    # LibTorch keeps registries and thread pools until the process ends, and they count as leaks.
+    list(APPEND properties ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+  endif()
+  if(arg_WHOLE)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES ${properties})
+  else()
+    # Listed when ctest runs: to list at build time would start LibTorch in every build.
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+                         PROPERTIES ${properties})
+  endif()
+endfunction()
+
+function(elman_add_example name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} Elman::elman)
+endfunction()
+
+function(elman_add_benchmark name)
+  find_package(benchmark QUIET)
+  if(NOT benchmark_FOUND)
+    message(FATAL_ERROR "The benchmarks need Google Benchmark: apt-get install libbenchmark-dev, "
+                        "or add an installation of it to CMAKE_PREFIX_PATH.")
+  endif()
+  elman_add_example(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE benchmark::benchmark)
+endfunction()

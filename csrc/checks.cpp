@@ -1,0 +1,283 @@
+#include "checks.h"
+
+#include <c10/core/SymInt.h>
+#include <c10/util/Exception.h>
+
+#include <string>
+#include <vector>
+
+namespace elman {
+namespace {
+
+std::string shape_of(const at::Tensor& tensor) {
+  std::ostringstream out;
+  out << tensor.sym_sizes();
+  return out.str();
+}
+
+/// "weight_ih_l1_reverse" and the like, as torch.nn.RNN names its parameters.
+std::string param_name(const RnnArguments& args, int64_t index) {
+  static constexpr const char* kNames[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
+  const int64_t cell = index / args.params_per_cell();
+  std::string name = kNames[index % args.params_per_cell()];
+  name += "_l" + std::to_string(cell / args.num_directions());
+  if (cell % args.num_directions() == 1) name += "_reverse";
+  return name;
+}
+
+bool is_supported(at::ScalarType dtype) {
+  return dtype == at::kDouble || dtype == at::kFloat || dtype == at::kBFloat16 ||
+         dtype == at::kHalf || dtype == at::kComplexFloat || dtype == at::kComplexDouble;
+}
+
+void check_dtype(const at::Tensor& input, Activation activation) {
+  TORCH_CHECK(input.layout() == at::kStrided, "input must be a dense (strided) tensor, got layout ",
+              input.layout());
+  TORCH_CHECK(
+      is_supported(input.scalar_type()),
+      "input must be a float64, float32, bfloat16, float16, complex64 or complex128 tensor, "
+      "got ",
+      input.scalar_type());
+  TORCH_CHECK(!(input.is_complex() && activation == Activation::kRelu),
+              "nonlinearity 'relu' is not defined for complex input, got input of dtype ",
+              input.scalar_type());
+}
+
+/// `what` is a format for the tensor's name, put together only if a check fails.
+template <typename Name>
+void check_like_input(const at::Tensor& input, const at::Tensor& tensor, const Name& name) {
+  TORCH_CHECK(tensor.defined(), name(), " must be a tensor, got an undefined one");
+  TORCH_CHECK(tensor.layout() == at::kStrided, name(),
+              " must be a dense (strided) tensor, got layout ", tensor.layout());
+  TORCH_CHECK_VALUE(tensor.scalar_type() == input.scalar_type(), "RNN input dtype (",
+                    input.scalar_type(), ") does not match ", name(), " dtype (",
+                    tensor.scalar_type(), ")");
+  TORCH_CHECK(tensor.device() == input.device(), "Input and ", name(),
+              " tensors are not at the same device, found input tensor at ", input.device(),
+              " and ", name(), " tensor at ", tensor.device());
+}
+
+template <typename Name>
+void check_matrix(const at::Tensor& weight, const c10::SymInt& rows, const c10::SymInt& columns,
+                  const Name& name) {
+  TORCH_CHECK(weight.dim() == 2 && weight.sym_size(0) == rows && weight.sym_size(1) == columns,
+              name(), " must have shape [", rows, ", ", columns, "], got ", shape_of(weight));
+}
+
+template <typename Name>
+void check_vector(const at::Tensor& bias, const c10::SymInt& size, const Name& name) {
+  TORCH_CHECK(bias.dim() == 1 && bias.sym_size(0) == size, name(), " must have shape [", size,
+              "], got ", shape_of(bias));
+}
+
+void check_params(const RnnArguments& args) {
+  TORCH_CHECK_VALUE(args.num_layers > 0, "num_layers must be greater than zero, got ",
+                    args.num_layers);
+  const int64_t cells = args.num_layers * args.num_directions();
+  const int64_t expected = cells * args.params_per_cell();
+  TORCH_CHECK(static_cast<int64_t>(args.params.size()) == expected, "params must hold ", expected,
+              " tensors (", args.params_per_cell(), " for each of ", args.num_layers, " layers in ",
+              args.num_directions(), " directions), got ", args.params.size());
+  for (int64_t i = 0; i < expected; ++i) {
+    check_like_input(args.input, args.params[i], [&] { return param_name(args, i); });
+  }
+  TORCH_CHECK(args.params[0].dim() == 2 && args.params[1].dim() == 2,
+              "weight_ih_l0 and weight_hh_l0 must have 2 dimensions, got ", args.params[0].dim(),
+              " and ", args.params[1].dim());
+  const c10::SymInt hidden = args.params[1].sym_size(1);
+  TORCH_CHECK(hidden > 0, "weight_hh_l0 must not be empty, got shape ", shape_of(args.params[1]));
+  for (int64_t cell = 0; cell < cells; ++cell) {
+    const int64_t i = cell * args.params_per_cell();
+    const c10::SymInt columns =
+        cell < args.num_directions() ? args.params[0].sym_size(1) : hidden * args.num_directions();
+    check_matrix(args.params[i], hidden, columns, [&] { return param_name(args, i); });
+    check_matrix(args.params[i + 1], hidden, hidden, [&] { return param_name(args, i + 1); });
+    for (int64_t b = i + 2; b < i + args.params_per_cell(); ++b) {
+      check_vector(args.params[b], hidden, [&] { return param_name(args, b); });
+    }
+  }
+}
+
+void check_input(const RnnArguments& args) {
+  const at::Tensor& input = args.input;
+  if (args.packed()) {
+    TORCH_CHECK(input.dim() == 2, "input must have 2 dimensions, got ", input.dim());
+    const at::Tensor& batch_sizes = *args.batch_sizes;
+    // On the meta device (where compilers trace) nothing has values, batch_sizes included.
+    TORCH_CHECK(batch_sizes.dim() == 1 && batch_sizes.scalar_type() == at::kLong &&
+                    (batch_sizes.is_cpu() || (batch_sizes.is_meta() && input.is_meta())),
+                "batch_sizes must be a 1-D int64 tensor on the CPU, got shape ",
+                shape_of(batch_sizes), ", dtype ", batch_sizes.scalar_type(), ", device ",
+                batch_sizes.device());
+    TORCH_CHECK(batch_sizes.sym_size(0) > 0, "batch_sizes must not be empty");
+  } else {
+    TORCH_CHECK_VALUE(input.dim() == 2 || input.dim() == 3,
+                      "RNN: Expected input to be 2D or 3D, got ", input.dim(), "D tensor instead");
+    const int64_t step_dim = args.batched() && args.batch_first ? 1 : 0;
+    TORCH_CHECK(input.sym_size(step_dim) > 0,
+                "Expected sequence length to be larger than 0 in RNN");
+  }
+  const c10::SymInt expected = args.params[0].sym_size(1);
+  TORCH_CHECK(input.sym_size(-1) == expected,
+              "input.size(-1) must be equal to input_size. Expected ", expected, ", got ",
+              input.sym_size(-1));
+}
+
+void check_hx(const RnnArguments& args) {
+  if (!args.hx) return;
+  const at::Tensor& hx = *args.hx;
+  check_like_input(args.input, hx, [] { return "hx"; });
+  const int64_t cells = args.num_layers * args.num_directions();
+  const c10::SymInt hidden = args.params[1].sym_size(1);
+  if (!args.batched()) {
+    TORCH_CHECK(hx.dim() == 2, "For unbatched 2-D input, hx should also be 2-D but got ", hx.dim(),
+                "-D tensor");
+    TORCH_CHECK(hx.sym_size(0) == cells && hx.sym_size(1) == hidden, "Expected hidden size [",
+                cells, ", ", hidden, "], got ", shape_of(hx));
+    return;
+  }
+  TORCH_CHECK(hx.dim() == 3, "For batched 3-D input, hx should also be 3-D but got ", hx.dim(),
+              "-D tensor");
+  // How many rows packed input has is a value (of batch_sizes), not a shape: see check_batch_sizes.
+  const c10::SymInt batch =
+      args.packed() ? hx.sym_size(1) : args.input.sym_size(args.batch_first ? 0 : 1);
+  TORCH_CHECK(hx.sym_size(0) == cells && hx.sym_size(1) == batch && hx.sym_size(2) == hidden,
+              "Expected hidden size (", cells, ", ", batch, ", ", hidden, "), got ", shape_of(hx));
+}
+
+void check_truncation(const RnnArguments& args) {
+  const int64_t k1 = args.k1;
+  const int64_t k2 = args.k2;
+  if (k1 == 0 && k2 == 0) return;
+  TORCH_CHECK_VALUE(k1 >= 1, "k1 must be at least 1 (or k1 = k2 = 0 for full BPTT), got k1 = ", k1,
+                    ", k2 = ", k2);
+  TORCH_CHECK_VALUE(k2 >= k1, "k2 must be at least k1, got k1 = ", k1, ", k2 = ", k2);
+  TORCH_CHECK_VALUE(!args.bidirectional || k1 == k2,
+                    "k1 < k2 is not defined for a bidirectional network, which has no online "
+                    "order; expected k1 = k2, got k1 = ",
+                    k1, ", k2 = ", k2);
+}
+
+/// `reset` and `carry_scale` hold one value for each step of each row: the input's shape without
+/// its last dimension.
+bool has_step_shape(const RnnArguments& args, const at::Tensor& tensor) {
+  return tensor.sym_sizes() == args.input.sym_sizes().slice(0, args.input.dim() - 1);
+}
+
+void check_reset(const RnnArguments& args) {
+  if (!args.reset) return;
+  const at::Tensor& reset = *args.reset;
+  TORCH_CHECK(!args.packed(), "reset is not supported with packed input, got a tensor of shape ",
+              shape_of(reset));
+  TORCH_CHECK(reset.scalar_type() == at::kBool, "reset must be a bool tensor, got ",
+              reset.scalar_type());
+  TORCH_CHECK(reset.device() == args.input.device(), "reset must be on the input's device ",
+              args.input.device(), ", got ", reset.device());
+  TORCH_CHECK(has_step_shape(args, reset), "reset must have the input's shape ",
+              shape_of(args.input), " without its last dimension, got ", shape_of(reset));
+}
+
+void check_carry_scale(const RnnArguments& args) {
+  if (!args.carry_scale) return;
+  const at::Tensor& scale = *args.carry_scale;
+  TORCH_CHECK(!args.packed(),
+              "carry_scale is not supported with packed input, got a tensor of shape ",
+              shape_of(scale));
+  TORCH_CHECK(!args.bidirectional,
+              "carry_scale is not defined for a bidirectional network: in a stack, a path of the "
+              "gradient would cross a scaled border twice");
+  TORCH_CHECK(at::isFloatingType(scale.scalar_type()),
+              "carry_scale must be a floating point tensor, got ", scale.scalar_type());
+  TORCH_CHECK(!scale.requires_grad(),
+              "carry_scale is never differentiated: expected requires_grad=False, got True");
+  TORCH_CHECK(scale.device() == args.input.device(), "carry_scale must be on the input's device ",
+              args.input.device(), ", got ", scale.device());
+  const int64_t step_dim = args.batched() && args.batch_first ? 1 : 0;
+  TORCH_CHECK(has_step_shape(args, scale) ||
+                  (scale.dim() == 1 && scale.sym_size(0) == args.input.sym_size(step_dim)),
+              "carry_scale must have the input's shape ", shape_of(args.input),
+              " without its last dimension, or one value for each step, got ", shape_of(scale));
+}
+
+}  // namespace
+
+Activation parse_nonlinearity(std::string_view nonlinearity) {
+  if (nonlinearity == "tanh") return Activation::kTanh;
+  if (nonlinearity == "relu") return Activation::kRelu;
+  if (nonlinearity == "sigmoid") return Activation::kSigmoid;
+  TORCH_CHECK_VALUE(false, "Unknown nonlinearity '", nonlinearity,
+                    "'. Select from 'tanh', 'relu' or 'sigmoid'.");
+}
+
+void check_arguments(const RnnArguments& args) {
+  TORCH_CHECK(args.input.defined(), "input must be a tensor, got an undefined one");
+  check_dtype(args.input, parse_nonlinearity(args.nonlinearity));
+  TORCH_CHECK_VALUE(args.dropout >= 0 && args.dropout <= 1,
+                    "dropout should be a number in range [0, 1] representing the probability of "
+                    "an element being zeroed, got ",
+                    args.dropout);
+  check_params(args);
+  check_input(args);
+  check_hx(args);
+  check_truncation(args);
+  check_reset(args);
+  check_carry_scale(args);
+}
+
+void check_batch_sizes(const RnnArguments& args) {
+  if (!args.packed()) return;
+  const at::Tensor sizes = args.batch_sizes->contiguous();
+  const int64_t* size = sizes.const_data_ptr<int64_t>();
+  int64_t total = 0;
+  for (int64_t t = 0; t < sizes.numel(); ++t) {
+    TORCH_CHECK(size[t] > 0 && (t == 0 || size[t] <= size[t - 1]),
+                "batch_sizes must be positive and must not increase, got ",
+                t == 0 ? 0 : size[t - 1], " then ", size[t], " at step ", t);
+    total += size[t];
+  }
+  TORCH_CHECK(total == args.input.size(0), "batch_sizes must sum to input.size(0), expected ",
+              args.input.size(0), ", got ", total);
+  TORCH_CHECK(!args.hx || args.hx->size(1) == size[0], "Expected hidden size (",
+              args.num_layers * args.num_directions(), ", ", size[0], ", ", args.params[1].size(1),
+              "), got ", args.hx ? shape_of(*args.hx) : "none");
+}
+
+void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                          const at::Tensor& w_ih, const at::Tensor& w_hh,
+                          const std::optional<at::Tensor>& b_ih,
+                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
+  TORCH_CHECK(input.defined(), "input must be a tensor, got an undefined one");
+  check_dtype(input, parse_nonlinearity(nonlinearity));
+  check_like_input(input, w_ih, [] { return "w_ih"; });
+  check_like_input(input, w_hh, [] { return "w_hh"; });
+  TORCH_CHECK(w_ih.dim() == 2 && w_hh.dim() == 2, "w_ih and w_hh must have 2 dimensions, got ",
+              w_ih.dim(), " and ", w_hh.dim());
+  const c10::SymInt hidden = w_hh.sym_size(1);
+  TORCH_CHECK(hidden > 0, "w_hh must not be empty, got shape ", shape_of(w_hh));
+  check_matrix(w_hh, hidden, hidden, [] { return "w_hh"; });
+  check_matrix(w_ih, hidden, w_ih.sym_size(1), [] { return "w_ih"; });
+  if (b_ih) {
+    check_like_input(input, *b_ih, [] { return "b_ih"; });
+    check_vector(*b_ih, hidden, [] { return "b_ih"; });
+  }
+  if (b_hh) {
+    check_like_input(input, *b_hh, [] { return "b_hh"; });
+    check_vector(*b_hh, hidden, [] { return "b_hh"; });
+  }
+  TORCH_CHECK_VALUE(input.dim() == 1 || input.dim() == 2,
+                    "RNNCell: Expected input to be 1D or 2D, got ", input.dim(), "D instead");
+  TORCH_CHECK(input.sym_size(-1) == w_ih.sym_size(1), "input has inconsistent input_size: got ",
+              input.sym_size(-1), " expected ", w_ih.sym_size(1));
+  if (!hx) return;
+  check_like_input(input, *hx, [] { return "hx"; });
+  TORCH_CHECK_VALUE(hx->dim() == 1 || hx->dim() == 2,
+                    "RNNCell: Expected hidden to be 1D or 2D, got ", hx->dim(), "D instead");
+  TORCH_CHECK(hx->dim() == input.dim(), "hx must have as many dimensions as input, expected ",
+              input.dim(), ", got ", hx->dim());
+  TORCH_CHECK(input.dim() == 1 || hx->sym_size(0) == input.sym_size(0), "Input batch size ",
+              input.sym_size(0), " doesn't match hidden batch size ", hx->sym_size(0));
+  TORCH_CHECK(hx->sym_size(-1) == hidden, "hx has inconsistent hidden_size: got ", hx->sym_size(-1),
+              ", expected ", hidden);
+}
+
+}  // namespace elman

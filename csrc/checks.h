@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "activation.h"
+#include "arguments.h"
+
+namespace elman {
+
+/// Checks every argument of `elman::rnn` / `elman::rnn.data` and throws an error that names the
+/// argument, what was expected and what came (torch's own wording where torch has one). Called
+/// first in every registered kernel, so that no path skips it. O(number of parameters); looks at no
+/// tensor's values, so that it serves meta tensors too.
+void check_arguments(const RnnArguments& args);
+
+/// Checks the values of `batch_sizes` (packed input only). Called by the kernels that have the
+/// values.
+void check_batch_sizes(const RnnArguments& args);
+
+/// The same for `elman::rnn_cell`.
+void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                          const at::Tensor& w_ih, const at::Tensor& w_hh,
+                          const std::optional<at::Tensor>& b_ih,
+                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity);
+
+/// The activation that `nonlinearity` ("tanh", "relu", "sigmoid") names; throws for any other name.
+Activation parse_nonlinearity(std::string_view nonlinearity);
+
+}  // namespace elman

@@ -1,0 +1,313 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/ScalarType.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "checks.h"
+#include "composite/engine.h"
+#include "composite/layout.h"
+#include "composite/states.h"
+#include "composite/sweep.h"
+#include "truncation.h"
+
+namespace elman::composite {
+namespace {
+
+/// f' from h = f(a), conjugated: the gradient of a holomorphic f is multiplied by the conjugate of
+/// its derivative.
+at::Tensor derivative(const at::Tensor& h, Activation activation) {
+  switch (activation) {
+    case Activation::kTanh:
+      return (1 - h * h).conj();
+    case Activation::kRelu:
+      return h.le(0).logical_not().to(h.scalar_type());
+    case Activation::kSigmoid:
+      return (h * (1 - h)).conj();
+  }
+  TORCH_INTERNAL_ASSERT(false, "unknown activation");
+}
+
+/// The gradient of a call as a function of its states. Whether it is differentiable depends only on
+/// whether the states given are.
+class Gradient {
+ public:
+  /// layers: per layer [T, B, D*H] the states, masks: per layer but the last [T, B, D*H], or empty;
+  /// both in the compute dtype.
+  Gradient(const RnnArguments& args, const BackwardArguments& grads, const Layout& layout,
+           std::vector<at::Tensor> layers, std::vector<at::Tensor> masks)
+      : args_(args),
+        grads_(grads),
+        layout_(layout),
+        windows_(Windows::make(layout.steps(), args.k1, args.k2)),
+        compute_(compute_type(args)),
+        lowest_layer_(lowest_layer()),
+        layers_(std::move(layers)),
+        masks_(std::move(masks)),
+        h_0_(initial_states(args, layout).unbind(0)),
+        totals_(h_0_.size()) {}
+
+  std::vector<at::Tensor> compute() {
+    if (lowest_layer_ == args_.num_layers) return {};
+    if (windows_.disjoint() || args_.num_layers == 1) {
+      sweep_layer_by_layer();
+    } else {
+      sweep_jointly();
+    }
+    return collect();
+  }
+
+ private:
+  bool asks_for_input() const { return grads_.output_mask[0]; }
+  bool asks_for_hx() const { return args_.hx.has_value() && grads_.output_mask[1]; }
+
+  /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
+  int64_t lowest_layer() const {
+    if (asks_for_input() || asks_for_hx()) return 0;
+    const auto& mask = grads_.output_mask;
+    const auto asked = std::find(mask.begin() + 2, mask.end(), true) - (mask.begin() + 2);
+    return asked / (args_.num_directions() * args_.params_per_cell());
+  }
+
+  int64_t hidden_size() const { return args_.params[1].size(1); }
+
+  int64_t index(int64_t layer, int64_t direction) const {
+    return layer * args_.num_directions() + direction;
+  }
+
+  /// [T, B, H] the states of one direction.
+  at::Tensor states(int64_t layer, int64_t direction) const {
+    return layers_[layer].narrow(-1, direction * hidden_size(), hidden_size());
+  }
+
+  at::Tensor weight_ih(int64_t layer, int64_t direction) const {
+    return args_.cell(layer, direction).weight_ih.to(compute_).conj();
+  }
+
+  at::Tensor weight_hh(int64_t layer, int64_t direction) const {
+    return args_.cell(layer, direction).weight_hh.to(compute_).conj();
+  }
+
+  /// [T, B, I or D*H] what the layer was given.
+  at::Tensor input_of(int64_t layer) const {
+    if (layer == 0) return layout_.from_caller(args_.input).to(compute_);
+    return masks_.empty() ? layers_[layer - 1] : layers_[layer - 1] * masks_[layer - 1];
+  }
+
+  /// [T, B, H] the states that entered the steps, after reset.
+  at::Tensor entering_states(int64_t layer, int64_t direction) const {
+    const auto made = states(layer, direction);
+    const auto& start = h_0_[index(layer, direction)];
+    const int64_t others = layout_.steps() - 1;
+    const bool reverse = direction == 1;
+    auto entering = reverse ? at::cat({made.narrow(0, 1, others), start.unsqueeze(0)})
+                            : at::cat({start.unsqueeze(0), made.narrow(0, 0, others)});
+    if (reverse && layout_.packed()) entering = at::where(layout_.is_last(), start, entering);
+    const auto cut = cuts(args_, layout_, reverse);
+    return cut.defined() ? at::where(cut, 0, entering) : entering;
+  }
+
+  /// [T, B or 1, 1] or undefined.
+  at::Tensor carry_scale() const {
+    if (!args_.carry_scale.has_value()) return {};
+    return layout_.per_step_from_caller(*args_.carry_scale).to(c10::toRealValueType(compute_));
+  }
+
+  /// [T, B, D*H] the gradient that arrives at the top layer.
+  at::Tensor top_gradient() const {
+    if (grads_.grad_output.has_value()) {
+      return layout_.from_caller(*grads_.grad_output).to(compute_);
+    }
+    return at::zeros({layout_.steps(), layout_.batch(), args_.num_directions() * hidden_size()},
+                     args_.input.options().dtype(compute_));
+  }
+
+  /// [T, B, H] the gradient that arrives at a cell's states through h_n, at the step that made it;
+  /// undefined if none.
+  at::Tensor final_gradient(int64_t layer, int64_t direction) const {
+    if (!grads_.grad_h_n.has_value()) return {};
+    const auto gradient = layout_.states_from_caller(*grads_.grad_h_n)
+                              .select(0, index(layer, direction))
+                              .to(compute_);
+    return at::where(direction == 1 ? layout_.is_first() : layout_.is_last(), gradient, 0);
+  }
+
+  static at::Tensor sum(const at::Tensor& a, const at::Tensor& b) {
+    if (!a.defined()) return b;
+    return b.defined() ? a + b : a;
+  }
+
+  Sweep make_sweep(int64_t layer, int64_t direction) const {
+    const bool reverse = direction == 1;
+    auto slope = derivative(states(layer, direction), parse_nonlinearity(args_.nonlinearity));
+    if (layout_.packed()) slope = at::where(layout_.valid(), slope, 0);
+    return {
+        windows_,     reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),
+        carry_scale()};
+  }
+
+  /// [T, B, I or D*H] the gradient of what the layer was given, summed over the windows.
+  at::Tensor input_gradient(int64_t layer) const {
+    at::Tensor gradient;
+    for (int64_t direction = 0; direction < args_.num_directions(); ++direction) {
+      gradient =
+          sum(gradient, at::matmul(totals_[index(layer, direction)], weight_ih(layer, direction)));
+    }
+    return gradient;
+  }
+
+  /// Windows that share no step: a step's window is known from the step, so a layer is finished, in
+  /// both directions, before its gradient goes down as one product.
+  void sweep_layer_by_layer() {
+    auto from_above = top_gradient();
+    for (int64_t layer = args_.num_layers - 1; layer >= lowest_layer_; --layer) {
+      for (int64_t direction = 0; direction < args_.num_directions(); ++direction) {
+        const auto own = from_above.narrow(-1, direction * hidden_size(), hidden_size());
+        const ByLag arriving(sum(own, final_gradient(layer, direction)), windows_, direction == 1);
+        auto sweep = make_sweep(layer, direction);
+        for (int64_t lag = 0; lag < windows_.k2; ++lag) {
+          sweep.step(lag < windows_.k1 ? arriving.at(lag) : at::Tensor());
+        }
+        totals_[index(layer, direction)] = sweep.total();
+      }
+      if (layer == lowest_layer_) break;
+      from_above = input_gradient(layer);
+      if (!masks_.empty()) from_above = from_above * masks_[layer - 1];
+    }
+  }
+
+  /// Windows that overlap, in a stack (one direction): an error keeps its window on its way down,
+  /// so all layers go through the lags together.
+  void sweep_jointly() {
+    std::vector<Sweep> sweeps;
+    std::vector<ByLag> arriving;
+    std::vector<ByLag> masks;
+    for (int64_t layer = 0; layer < args_.num_layers; ++layer) {
+      const bool top = layer + 1 == args_.num_layers;
+      sweeps.push_back(make_sweep(layer, 0));
+      arriving.emplace_back(sum(top ? top_gradient() : at::Tensor(), final_gradient(layer, 0)),
+                            windows_, false);
+      masks.emplace_back(top || masks_.empty() ? at::Tensor() : masks_[layer], windows_, false);
+    }
+    for (int64_t lag = 0; lag < windows_.k2; ++lag) {
+      at::Tensor from_above;
+      for (int64_t layer = args_.num_layers - 1; layer >= lowest_layer_; --layer) {
+        // A window owns the losses of its last k1 steps.
+        const auto own = lag < windows_.k1 ? arriving[layer].at(lag) : at::Tensor();
+        const auto delta = sweeps[layer].step(sum(own, from_above));
+        if (layer == lowest_layer_) break;
+        from_above = at::matmul(delta, weight_ih(layer, 0));
+        if (!masks_.empty()) from_above = from_above * masks[layer - 1].at(lag);
+      }
+    }
+    for (int64_t layer = lowest_layer_; layer < args_.num_layers; ++layer) {
+      totals_[layer] = sweeps[layer].total();
+    }
+  }
+
+  /// [B, H] the gradient of a cell's h_0: that of the sequence's first step in the cell's
+  /// direction, carried once more.
+  at::Tensor initial_gradient(int64_t layer, int64_t direction) const {
+    const auto& total = totals_[index(layer, direction)];
+    const auto weight = weight_hh(layer, direction);
+    // In reverse the border before the sequence's own start is never cut, and there is no scale.
+    if (direction == 1) return at::mm(layout_.last(total), weight);
+    auto gradient = at::mm(layout_.first(total), weight);
+    const auto scale = carry_scale();
+    if (scale.defined()) gradient = gradient * layout_.first(scale);
+    const auto cut = cuts(args_, layout_, false);
+    return cut.defined() ? at::where(layout_.first(cut), 0, gradient) : gradient;
+  }
+
+  /// sum over t, b of total[t, b]^T conj(x[t, b]).
+  static at::Tensor weight_gradient(const at::Tensor& total, const at::Tensor& x) {
+    return at::mm(total.flatten(0, 1).t(), x.flatten(0, 1).conj());
+  }
+
+  at::Tensor parameter_gradient(int64_t layer, int64_t direction, int64_t which) const {
+    const auto& total = totals_[index(layer, direction)];
+    switch (which) {
+      case 0:
+        return weight_gradient(total, input_of(layer));
+      case 1:
+        return weight_gradient(total, entering_states(layer, direction));
+      default:
+        return total.flatten(0, 1).sum(0);
+    }
+  }
+
+  std::vector<at::Tensor> collect() const {
+    const auto dtype = args_.input.scalar_type();
+    std::vector<at::Tensor> result;
+    if (asks_for_input()) {
+      result.push_back(layout_.to_caller(input_gradient(0).to(dtype)).contiguous());
+    }
+    if (asks_for_hx()) {
+      std::vector<at::Tensor> gradients;
+      for (int64_t i = 0; i < static_cast<int64_t>(totals_.size()); ++i) {
+        gradients.push_back(
+            initial_gradient(i / args_.num_directions(), i % args_.num_directions()));
+      }
+      result.push_back(layout_.states_to_caller(at::stack(gradients).to(dtype)));
+    }
+    const int64_t per_cell = args_.params_per_cell();
+    for (int64_t i = 0; i < static_cast<int64_t>(args_.params.size()); ++i) {
+      if (!grads_.output_mask[i + 2]) continue;
+      const int64_t cell = i / per_cell;
+      result.push_back(parameter_gradient(cell / args_.num_directions(),
+                                          cell % args_.num_directions(), i % per_cell)
+                           .to(args_.params[i].scalar_type()));
+    }
+    return result;
+  }
+
+  const RnnArguments& args_;
+  const BackwardArguments& grads_;
+  const Layout& layout_;
+  const Windows windows_;
+  const at::ScalarType compute_;
+  const int64_t lowest_layer_;
+  std::vector<at::Tensor> layers_;
+  std::vector<at::Tensor> masks_;
+  std::vector<at::Tensor> h_0_;     // per cell [B, H]
+  std::vector<at::Tensor> totals_;  // per cell [T, B, H], delta summed over the windows
+};
+
+/// [L-1, ...] in Saved's layout -> per layer [T, B, D*H] in the compute dtype; empty if there is
+/// none.
+std::vector<at::Tensor> unstack(const RnnArguments& args, const Layout& layout,
+                                const at::Tensor& stored) {
+  std::vector<at::Tensor> layers;
+  if (stored.dim() < 2) return layers;
+  for (const auto& layer : stored.to(compute_type(args)).unbind(0)) {
+    layers.push_back(layout.from_stored(layer));
+  }
+  return layers;
+}
+
+}  // namespace
+
+std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
+  const Layout layout(args);
+  auto layers = unstack(args, layout, grads.saved.states);
+  layers.push_back(layout.from_caller(grads.output).to(compute_type(args)));
+  return Gradient(args, grads, layout, std::move(layers), unstack(args, layout, grads.saved.masks))
+      .compute();
+}
+
+std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
+                                                const BackwardArguments& grads) {
+  const Layout layout(args);
+  auto states = compute_states(args, layout, grads.saved.masks);
+  return Gradient(args, grads, layout, std::move(states.layers),
+                  unstack(args, layout, grads.saved.masks))
+      .compute();
+}
+
+}  // namespace elman::composite

@@ -1,0 +1,29 @@
+#include <ATen/ops/empty.h>
+#include <ATen/ops/stack.h>
+
+#include "composite/engine.h"
+#include "composite/layout.h"
+#include "composite/states.h"
+
+namespace elman::composite {
+
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+  const auto dtype = args.input.scalar_type();
+  const Layout layout(args);
+  const auto run = compute_states(args, layout, std::nullopt);
+
+  const auto saved = [&](const std::vector<at::Tensor>& layers) {
+    if (!save_states || layers.empty()) return at::empty({0}, args.input.options());
+    return at::stack(layers);
+  };
+  std::vector<at::Tensor> lower;
+  if (save_states) {
+    for (auto layer = run.layers.begin(); layer != run.layers.end() - 1; ++layer) {
+      lower.push_back(layout.to_stored(layer->to(dtype)));
+    }
+  }
+  return {layout.to_caller(run.layers.back().to(dtype)), layout.states_to_caller(run.h_n.to(dtype)),
+          Saved{saved(lower), saved(run.masks)}};
+}
+
+}  // namespace elman::composite

@@ -1,0 +1,75 @@
+#include "composite/layout.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/where.h>
+
+namespace elman::composite {
+
+Layout::Layout(const RnnArguments& args)
+    : packed_(args.packed()), batched_(args.batched()), batch_first_(args.batch_first) {
+  const auto device = args.input.device();
+  const auto on_device = at::TensorOptions().dtype(at::kLong).device(device);
+  if (!packed_) {
+    steps_ = args.input.size(batched_ && batch_first_ ? 1 : 0);
+    batch_ = batched_ ? args.input.size(batch_first_ ? 0 : 1) : 1;
+    const auto step = at::arange(steps_, on_device).view({steps_, 1, 1});
+    is_first_ = step.eq(0);
+    is_last_ = step.eq(steps_ - 1);
+    return;
+  }
+  // batch_sizes lives on the CPU; so do these small products of it, until they are complete.
+  const at::Tensor& batch_sizes = *args.batch_sizes;
+  steps_ = batch_sizes.size(0);
+  batch_ = batch_sizes.select(0, 0).item<int64_t>();
+  const auto valid = at::arange(batch_, at::kLong).unsqueeze(0).lt(batch_sizes.unsqueeze(1));
+  const auto step = at::arange(steps_, at::kLong).unsqueeze(1);
+  const auto rows = valid.flatten();
+  padded_from_packed_ = rows.cumsum(0).sub(1).clamp_min(0).to(device);
+  packed_from_padded_ = rows.nonzero().squeeze(1).to(device);
+  valid_ = valid.unsqueeze(2).to(device);
+  is_first_ = step.eq(0).unsqueeze(2).to(device);
+  is_last_ = step.eq(valid.sum(0).sub(1)).unsqueeze(2).to(device);
+}
+
+at::Tensor Layout::from_caller(const at::Tensor& x) const {
+  if (packed_) return from_stored(x);
+  if (!batched_) return x.unsqueeze(1);
+  return batch_first_ ? x.transpose(0, 1) : x;
+}
+
+at::Tensor Layout::to_caller(const at::Tensor& x) const {
+  if (packed_) return to_stored(x);
+  if (!batched_) return x.squeeze(1);
+  return batch_first_ ? x.transpose(0, 1) : x;
+}
+
+at::Tensor Layout::from_stored(const at::Tensor& x) const {
+  if (!packed_) return x;
+  const auto rows = x.index_select(0, padded_from_packed_).view({steps_, batch_, x.size(1)});
+  return at::where(valid_, rows, 0);
+}
+
+at::Tensor Layout::to_stored(const at::Tensor& x) const {
+  return packed_ ? x.flatten(0, 1).index_select(0, packed_from_padded_) : x;
+}
+
+at::Tensor Layout::states_from_caller(const at::Tensor& x) const {
+  return batched_ ? x : x.unsqueeze(1);
+}
+
+at::Tensor Layout::states_to_caller(const at::Tensor& x) const {
+  return batched_ ? x : x.squeeze(1);
+}
+
+at::Tensor Layout::per_step_from_caller(const at::Tensor& x) const {
+  if (x.dim() == 1) return x.view({steps_, 1, 1});
+  return (batch_first_ ? x.transpose(0, 1) : x).unsqueeze(2);
+}
+
+at::Tensor Layout::first(const at::Tensor& x) const { return x.select(0, 0); }
+
+at::Tensor Layout::last(const at::Tensor& x) const {
+  return packed_ ? at::where(is_last_, x, 0).sum(0) : x.select(0, steps_ - 1);
+}
+
+}  // namespace elman::composite

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "arguments.h"
+
+namespace elman::composite {
+
+/// The engine computes in one form only: time major, batched, padded, x: [T, B, C]. This class
+/// leads from the caller's form (batch_first, unbatched, packed) and from the stored form (Saved)
+/// to it and back.
+///
+/// A packed batch is padded with zeros up to its longest sequence. That costs products with rows
+/// that do not count, and makes every sequence's windows the same steps of one grid: the engine has
+/// no second case.
+class Layout {
+ public:
+  explicit Layout(const RnnArguments& args);
+
+  int64_t steps() const { return steps_; }
+  int64_t batch() const { return batch_; }
+  bool packed() const { return packed_; }
+
+  /// The layout of input and output <-> [T, B, C].
+  at::Tensor from_caller(const at::Tensor& x) const;
+  at::Tensor to_caller(const at::Tensor& x) const;
+
+  /// The layout of Saved's tensors: [T, B, C] or, packed, [sum of batch_sizes, C] <-> [T, B, C].
+  at::Tensor from_stored(const at::Tensor& x) const;
+  at::Tensor to_stored(const at::Tensor& x) const;
+
+  /// The layout of hx and h_n <-> [L*D, B, H].
+  at::Tensor states_from_caller(const at::Tensor& x) const;
+  at::Tensor states_to_caller(const at::Tensor& x) const;
+
+  /// reset or carry_scale in the caller's layout -> [T, B or 1, 1].
+  at::Tensor per_step_from_caller(const at::Tensor& x) const;
+
+  /// valid: [T, B, 1] bool, whether the sequence has that step; undefined if all have all (not
+  /// packed).
+  const at::Tensor& valid() const { return valid_; }
+
+  /// Whether a step is a sequence's first / last one, [T, B or 1, 1] bool.
+  const at::Tensor& is_first() const { return is_first_; }
+  const at::Tensor& is_last() const { return is_last_; }
+
+  /// x: [T, B, C] -> [B, C], each sequence's first / last step.
+  at::Tensor first(const at::Tensor& x) const;
+  at::Tensor last(const at::Tensor& x) const;
+
+ private:
+  bool packed_;
+  bool batched_;
+  bool batch_first_;
+  int64_t steps_;
+  int64_t batch_;
+  at::Tensor valid_;
+  at::Tensor is_first_;
+  at::Tensor is_last_;
+  at::Tensor padded_from_packed_;  // [T*B] the packed row of each padded row; 0 where there is none
+  at::Tensor packed_from_padded_;  // [sum of batch_sizes] the padded row of each packed row
+};
+
+}  // namespace elman::composite

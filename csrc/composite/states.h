@@ -1,0 +1,40 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <vector>
+
+#include "arguments.h"
+#include "composite/layout.h"
+
+namespace elman::composite {
+
+/// The dtype that the engine computes in: float32 for bfloat16 and float16, else the dtype itself.
+at::ScalarType compute_type(const RnnArguments& args);
+
+/// h_0: [L*D, B, H] in the compute dtype; zeros without hx.
+at::Tensor initial_states(const RnnArguments& args, const Layout& layout);
+
+/// Where the recurrence of one direction is cut by `reset`: [T, B, 1] bool, true where the state
+/// that enters step t counts as zero; undefined without reset. In reverse the state that enters
+/// step t comes from step t+1, so the border (t | t+1) is that of reset at t+1, and the state that
+/// enters step T is never cut.
+at::Tensor cuts(const RnnArguments& args, const Layout& layout, bool reverse);
+
+struct States {
+  /// Per layer [T, B, D*H] before dropout, in the compute dtype.
+  std::vector<at::Tensor> layers;
+  /// Per layer but the last, in Saved's layout and dtype; empty without dropout.
+  std::vector<at::Tensor> masks;
+  /// [L*D, B, H] in the compute dtype.
+  at::Tensor h_n;
+};
+
+/// Runs the whole stack. `masks` are the dropout masks to use, [L-1, ...] as in Saved (numel 0: no
+/// dropout); without them they are drawn as the arguments ask. Every value is rounded to the
+/// input's dtype where it is a state, so that the recurrence sees what is stored.
+States compute_states(const RnnArguments& args, const Layout& layout,
+                      const std::optional<at::Tensor>& masks);
+
+}  // namespace elman::composite

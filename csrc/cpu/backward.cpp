@@ -1,0 +1,203 @@
+#include <vector>
+
+#include "cpu/common.h"
+#include "cpu/gradients.h"
+#include "cpu/packed.h"
+#include "cpu/rnn.h"
+#include "cpu/sweep.h"
+
+namespace elman::cpu {
+namespace {
+
+/// The backward pass of a stack: sweeps (the recurrent part) from the top layer down, each followed
+/// by the products that turn its Delta into gradients.
+template <typename S>
+class StackSweep {
+ public:
+  using C = compute_t<S>;
+
+  explicit StackSweep(const StackBackward& stack)
+      : stack_(stack), shape_(stack.shape), cell_size_(shape_.rows() * shape_.hidden_size) {}
+
+  void run() {
+    if (stack_.windows.disjoint()) {
+      run_by_layer();
+    } else {
+      run_joint();
+    }
+  }
+
+ private:
+  int64_t index(int64_t layer, int64_t direction) const {
+    return layer * shape_.num_directions + direction;
+  }
+  const S* states(int64_t layer) const { return static_cast<const S*>(stack_.states[layer]); }
+  /// mask: [T, B, D*H], the dropout factors of layer `layer`'s input, or null.
+  const S* mask_below(int64_t layer) const {
+    if (layer == 0 || stack_.masks == nullptr) return nullptr;
+    return static_cast<const S*>(stack_.masks) + (layer - 1) * shape_.rows() * shape_.features();
+  }
+
+  PackedMatrix<C> packed(const void* weight, int64_t columns) const {
+    PackedMatrix<C> matrix(shape_.hidden_size, columns);
+    matrix.pack(static_cast<const S*>(weight));
+    return matrix;
+  }
+
+  SweepCell<S> sweep_cell(int64_t layer, int64_t direction, const PackedMatrix<C>& weight_hh,
+                          C* delta) const {
+    const int64_t hidden = shape_.hidden_size;
+    SweepCell<S> cell{&weight_hh, states(layer) + direction * hidden, nullptr, delta,
+                      direction == 1};
+    if (stack_.grad_h_n != nullptr)
+      cell.grad_h_n =
+          static_cast<const S*>(stack_.grad_h_n) + index(layer, direction) * shape_.batch * hidden;
+    if (layer == shape_.num_layers - 1 && stack_.grad_output != nullptr)
+      cell.grad_output = static_cast<const S*>(stack_.grad_output) + direction * hidden;
+    return cell;
+  }
+
+  /// Whether anything below `layer` (its own weights not counted) is asked for.
+  bool wanted_below(int64_t layer) const {
+    if (stack_.grad_input != nullptr) return true;
+    for (int64_t lower = 0; lower < layer; ++lower) {
+      if (wanted(lower)) return true;
+    }
+    return false;
+  }
+
+  bool wanted(int64_t layer) const {
+    if (stack_.grad_hx != nullptr) return true;
+    for (int64_t direction = 0; direction < shape_.num_directions; ++direction) {
+      const CellGradients& grads = stack_.grads[index(layer, direction)];
+      if (grads.weight_ih != nullptr || grads.weight_hh != nullptr || grads.bias_ih != nullptr ||
+          grads.bias_hh != nullptr)
+        return true;
+    }
+    return false;
+  }
+
+  /// Windows that do not overlap: a step's window is known from the step, so that a layer is swept
+  /// through all its lags before its error is handed down, by one product for all steps.
+  void run_by_layer() {
+    const int64_t directions = shape_.num_directions, features = shape_.features();
+    const Buffer<C> delta(directions * cell_size_);
+    Buffer<C> grad_h;  // [T, B, D*H], what arrives at the layer being swept
+    for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
+      if (!wanted(layer) && !wanted_below(layer)) return;
+      std::vector<PackedMatrix<C>> weight_hh;
+      for (int64_t d = 0; d < directions; ++d)
+        weight_hh.push_back(packed(stack_.cells[index(layer, d)].weight_hh, shape_.hidden_size));
+      std::vector<SweepCell<S>> cells;
+      for (int64_t d = 0; d < directions; ++d) {
+        cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * cell_size_));
+        if (layer < shape_.num_layers - 1) cells[d].grad_h = grad_h.get() + d * shape_.hidden_size;
+      }
+      sweep(shape_, stack_.windows, cells);
+      for (int64_t d = 0; d < directions; ++d)
+        finish_cell(layer, d, delta.get() + d * cell_size_, weight_hh[d]);
+      if (!wanted_below(layer)) return;
+      if (layer == 0) {
+        hand_down(layer, delta.get(), static_cast<S*>(stack_.grad_input));
+      } else {
+        if (grad_h.get() == nullptr) grad_h = Buffer<C>(shape_.rows() * features);
+        hand_down(layer, delta.get(), grad_h.get());
+      }
+    }
+  }
+
+  /// Windows that overlap (one direction): the layers go through the lags together, since a step's
+  /// error belongs to several windows and must not be mixed before it is handed down.
+  void run_joint() {
+    const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
+    const Buffer<C> delta(layers * cell_size_);
+    std::fill_n(delta.get(), layers * cell_size_, C(0));
+    std::vector<PackedMatrix<C>> weight_hh, weight_ih;
+    int64_t lowest = layers - 1;  // layers below it are not asked for anything
+    for (int64_t layer = layers - 1; layer >= 0; --layer) {
+      if (wanted(layer) || wanted_below(layer)) lowest = layer;
+      weight_hh.push_back(packed(stack_.cells[layer].weight_hh, hidden));
+      weight_ih.push_back(layer > 0 ? packed(stack_.cells[layer].weight_ih, hidden)
+                                    : PackedMatrix<C>());
+    }
+    std::vector<SweepCell<S>> cells;  // from the top down
+    for (int64_t layer = layers - 1; layer >= lowest; --layer) {
+      const int64_t i = layers - 1 - layer;
+      cells.push_back(sweep_cell(layer, 0, weight_hh[i], delta.get() + layer * cell_size_));
+      if (i > 0) {
+        cells[i].upper_weight_ih = &weight_ih[i - 1];
+        cells[i].mask = mask_below(layer + 1);
+      }
+    }
+    sweep(shape_, stack_.windows, cells);
+    for (int64_t layer = layers - 1; layer >= lowest; --layer)
+      finish_cell(layer, 0, delta.get() + layer * cell_size_, weight_hh[layers - 1 - layer]);
+    if (stack_.grad_input != nullptr) hand_down(0, delta.get(), static_cast<S*>(stack_.grad_input));
+  }
+
+  /// The gradients of a cell's own parameters and of its initial state, from its Delta.
+  void finish_cell(int64_t layer, int64_t direction, const C* delta,
+                   const PackedMatrix<C>& weight_hh) const {
+    const int64_t hidden = shape_.hidden_size, batch = shape_.batch, rows = shape_.rows();
+    const int64_t features = shape_.features(), input_size = shape_.layer_input_size(layer);
+    const CellGradients& grads = stack_.grads[index(layer, direction)];
+    const S* const hx = static_cast<const S*>(stack_.cells[index(layer, direction)].hx);
+    const bool reverse = direction == 1;
+    const int64_t first_row = reverse ? rows - batch : 0;  // of the step that h_0 goes into
+
+    if (grads.weight_ih != nullptr) {
+      RowSegment<S> all{
+          0,
+          rows,
+          {layer == 0 ? static_cast<const S*>(stack_.input) : states(layer - 1), input_size}};
+      if (mask_below(layer) != nullptr) all.mask = {mask_below(layer), input_size};
+      weight_gradient(hidden, input_size, delta, {all}, static_cast<S*>(grads.weight_ih));
+    }
+    if (grads.weight_hh != nullptr) {
+      std::vector<RowSegment<S>> segments;
+      if (hx != nullptr) segments.push_back({first_row, batch, {hx, hidden}});
+      // Step t is paired with the state before it: that of t - 1, or of t + 1 in reverse.
+      const S* const h = states(layer) + direction * hidden + (reverse ? batch * features : 0);
+      segments.push_back({reverse ? 0 : batch, rows - batch, {h, features}});
+      weight_gradient(hidden, hidden, delta, segments, static_cast<S*>(grads.weight_hh));
+    }
+    if (grads.bias_ih != nullptr || grads.bias_hh != nullptr)
+      bias_gradient(rows, hidden, delta, static_cast<S*>(grads.bias_ih),
+                    static_cast<S*>(grads.bias_hh));
+    if (stack_.grad_hx != nullptr)
+      input_gradient<S>(batch, {{delta + first_row * hidden, &weight_hh}}, nullptr,
+                        static_cast<S*>(stack_.grad_hx) + index(layer, direction) * batch * hidden);
+  }
+
+  /// The gradient of a layer's input: the sum of Delta W_x over its directions, times the dropout
+  /// mask below it.
+  template <typename Out>
+  void hand_down(int64_t layer, const C* delta, Out* out) const {
+    std::vector<PackedMatrix<C>> weights;
+    for (int64_t d = 0; d < shape_.num_directions; ++d)
+      weights.push_back(
+          packed(stack_.cells[index(layer, d)].weight_ih, shape_.layer_input_size(layer)));
+    std::vector<InputGradientTerm<C>> terms;
+    for (int64_t d = 0; d < shape_.num_directions; ++d)
+      terms.push_back({delta + d * cell_size_, &weights[d]});
+    input_gradient<S>(shape_.rows(), terms, mask_below(layer), out);
+  }
+
+  const StackBackward& stack_;
+  const StackShape& shape_;
+  int64_t cell_size_;  ///< elements of one Delta, T * B * H
+};
+
+}  // namespace
+
+template <typename S>
+void rnn_backward(const StackBackward& stack) {
+  StackSweep<S>(stack).run();
+}
+
+template void rnn_backward<double>(const StackBackward&);
+template void rnn_backward<float>(const StackBackward&);
+template void rnn_backward<c10::BFloat16>(const StackBackward&);
+template void rnn_backward<c10::Half>(const StackBackward&);
+
+}  // namespace elman::cpu

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <c10/core/CPUAllocator.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "cpu/vec/kernels.h"
+
+namespace elman::cpu {
+
+/// The type that values of storage type S are computed in.
+template <typename S>
+using compute_t = std::conditional_t<std::is_same_v<S, double>, double, float>;
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Uninitialised memory from ATen's CPU allocator, aligned to 64 bytes.
+template <typename T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t count)
+      : data_(count > 0 ? c10::GetCPUAllocator()->allocate(count * sizeof(T)) : c10::DataPtr()) {}
+  T* get() const { return static_cast<T*>(data_.get()); }
+
+ private:
+  c10::DataPtr data_;
+};
+
+/// Below this many floating point operations a second thread costs more than it saves.
+constexpr double kWorthAThread = 2e5;
+
+/// How many threads a piece of work of `flops` operations may use.
+inline int64_t threads_for(double flops) {
+  if (flops < 2 * kWorthAThread || at::in_parallel_region()) return 1;
+  return at::get_num_threads();
+}
+
+/// Calls run(i) for i = 0 ... tasks-1, on several threads if `flops` in total are worth it.
+template <typename Run>
+void parallel_tasks(int64_t tasks, double flops, const Run& run) {
+  if (tasks == 1 || threads_for(flops) == 1) {
+    for (int64_t i = 0; i < tasks; ++i) run(i);
+    return;
+  }
+  at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) run(i);
+  });
+}
+
+/// Calls run(first column, columns) for the panels that `columns` columns fall into.
+template <typename Run>
+void for_panels(int64_t columns, const Run& run) {
+  for (int64_t j = 0; j < columns; j += kPanelColumns) run(j, std::min(kPanelColumns, columns - j));
+}
+
+}  // namespace elman::cpu

@@ -1,0 +1,165 @@
+#include "cpu/gradients.h"
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+namespace elman::cpu {
+namespace {
+
+/// Rows of the sum that are packed and multiplied at a time.
+constexpr int64_t kReduceRows = 256;
+
+/// A block of a weight gradient: rows [h0, h0 + m) of it, columns [c0, c0 + n).
+template <typename S>
+class WeightGradientBlock {
+ public:
+  using C = compute_t<S>;
+
+  WeightGradientBlock(int64_t hidden, int64_t h0, int64_t m, int64_t c0, int64_t n)
+      : hidden_(hidden),
+        h0_(h0),
+        m_(m),
+        c0_(c0),
+        n_(n),
+        // An odd number of cache lines to a row: with a power of two, the rows would fight for the
+        // same sets of the cache.
+        delta_stride_((ceil_div(m, 16) | 1) * 16),
+        panel_size_(kReduceRows * kPanelColumns),
+        delta_(kReduceRows * delta_stride_),
+        x_(ceil_div(n, kPanelColumns) * panel_size_),
+        sum_(m * n) {
+    std::fill_n(sum_.get(), m * n, C(0));
+  }
+
+  void add(const C* delta, const RowSegment<S>& segment) {
+    for (int64_t r = 0; r < segment.count; r += kReduceRows)
+      add_rows(delta + (segment.delta_row + r) * hidden_ + h0_, segment, r,
+               std::min(kReduceRows, segment.count - r));
+  }
+
+  void store(S* gradient, int64_t stride) const {
+    for_panels(n_, [&](int64_t j, int64_t columns) {
+      storage_kernels<S, C>().store(m_, columns, sum_.get() + j, n_,
+                                    {gradient + h0_ * stride + c0_ + j, stride});
+    });
+  }
+
+ private:
+  void add_rows(const C* delta, const RowSegment<S>& segment, int64_t row, int64_t count) {
+    const auto& storage = storage_kernels<S, C>();
+    const auto& compute = storage_kernels<C, C>();
+    for_panels(m_, [&](int64_t j, int64_t columns) {
+      compute.load(count, columns, columns, {delta + j, hidden_}, delta_.get() + j, delta_stride_);
+    });
+    for_panels(n_, [&](int64_t j, int64_t columns) {
+      C* const panel = x_.get() + j / kPanelColumns * panel_size_;
+      const int64_t padded = ceil_div(columns, 16) * 16;
+      const auto at = [&](Rows<const S> rows) {
+        return Rows<const S>{rows.data + row * rows.row_stride + c0_ + j, rows.row_stride};
+      };
+      storage.load(count, columns, padded, at(segment.x), panel, padded);
+      if (segment.mask.data != nullptr)
+        storage.scale(count, columns, at(segment.mask), panel, padded);
+      // delta^T: the strides swapped
+      math_kernels<C>().gemm(m_, columns, count, {delta_.get(), 1, delta_stride_}, panel, padded,
+                             sum_.get() + j, n_, true);
+    });
+  }
+
+  int64_t hidden_, h0_, m_, c0_, n_, delta_stride_, panel_size_;
+  Buffer<C> delta_;  ///< [kReduceRows, m], packed
+  Buffer<C> x_;      ///< panels of [kReduceRows, kPanelColumns]
+  Buffer<C> sum_;    ///< [m, n]
+};
+
+/// Block sizes of a weight gradient [hidden, n]: blocks large enough to be worth packing for, but
+/// one for each thread.
+struct Blocking {
+  int64_t rows, columns;
+
+  Blocking(int64_t hidden, int64_t n, int64_t threads)
+      : rows(std::min<int64_t>(hidden, 384)), columns(std::min<int64_t>(n, 512)) {
+    const auto blocks = [&] { return ceil_div(hidden, rows) * ceil_div(n, columns); };
+    while (blocks() < threads && rows > 6) rows = std::max<int64_t>(6, ceil_div(rows, 12) * 6);
+  }
+};
+
+}  // namespace
+
+template <typename S>
+void weight_gradient(int64_t hidden, int64_t n, const compute_t<S>* delta,
+                     const std::vector<RowSegment<S>>& segments, S* gradient) {
+  int64_t rows = 0;
+  for (const RowSegment<S>& segment : segments) rows += segment.count;
+  const double flops = 2.0 * rows * hidden * n;
+  const Blocking blocking(hidden, n, threads_for(flops));
+  const int64_t across = ceil_div(n, blocking.columns);
+  const int64_t down = ceil_div(hidden, blocking.rows);
+  parallel_tasks(across * down, flops, [&](int64_t task) {
+    const int64_t h0 = task / across * blocking.rows, c0 = task % across * blocking.columns;
+    WeightGradientBlock<S> block(hidden, h0, std::min(blocking.rows, hidden - h0), c0,
+                                 std::min(blocking.columns, n - c0));
+    for (const RowSegment<S>& segment : segments) block.add(delta, segment);
+    block.store(gradient, n);
+  });
+}
+
+template <typename S>
+void bias_gradient(int64_t rows, int64_t hidden, const compute_t<S>* delta, S* first, S* second) {
+  using C = compute_t<S>;
+  parallel_tasks(ceil_div(hidden, kPanelColumns), 2.0 * rows * hidden, [&](int64_t panel) {
+    const int64_t j = panel * kPanelColumns, columns = std::min(kPanelColumns, hidden - j);
+    C sum[kPanelColumns] = {};
+    math_kernels<C>().add_column_sums(rows, columns, delta + j, hidden, sum);
+    for (S* gradient : {first, second}) {
+      if (gradient != nullptr)
+        storage_kernels<S, C>().store(1, columns, sum, columns, {gradient + j, columns});
+    }
+  });
+}
+
+template <typename S, typename Out>
+void input_gradient(int64_t rows, const std::vector<InputGradientTerm<compute_t<S>>>& terms,
+                    const S* mask, Out* out) {
+  using C = compute_t<S>;
+  constexpr int64_t kRows = 96;
+  const int64_t hidden = terms[0].weight->rows(), n = terms[0].weight->columns();
+  const double flops = 2.0 * rows * hidden * n * terms.size();
+  parallel_tasks(ceil_div(rows, kRows), flops, [&](int64_t block) {
+    const int64_t row = block * kRows, count = std::min(kRows, rows - row);
+    const Buffer<C> scratch(std::is_same_v<Out, C> ? 0 : count * kPanelColumns);
+    for_panels(n, [&](int64_t j, int64_t columns) {
+      C* c = scratch.get();
+      int64_t ldc = kPanelColumns;
+      if constexpr (std::is_same_v<Out, C>) {
+        c = out + row * n + j;
+        ldc = n;
+      }
+      for (size_t i = 0; i < terms.size(); ++i)
+        multiply_panel(count, {terms[i].delta + row * hidden, hidden, 1}, *terms[i].weight, j, c,
+                       ldc, i > 0);
+      if (mask != nullptr)
+        storage_kernels<S, C>().scale(count, columns, {mask + row * n + j, n}, c, ldc);
+      if constexpr (!std::is_same_v<Out, C>)
+        storage_kernels<Out, C>().store(count, columns, c, ldc, {out + row * n + j, n});
+    });
+  });
+}
+
+#define ELMAN_INSTANTIATE(S)                                                                 \
+  template void weight_gradient(int64_t, int64_t, const compute_t<S>*,                       \
+                                const std::vector<RowSegment<S>>&, S*);                      \
+  template void bias_gradient(int64_t, int64_t, const compute_t<S>*, S*, S*);                \
+  template void input_gradient(int64_t, const std::vector<InputGradientTerm<compute_t<S>>>&, \
+                               const S*, S*)
+ELMAN_INSTANTIATE(double);
+ELMAN_INSTANTIATE(float);
+ELMAN_INSTANTIATE(c10::BFloat16);
+ELMAN_INSTANTIATE(c10::Half);
+#undef ELMAN_INSTANTIATE
+template void input_gradient(int64_t, const std::vector<InputGradientTerm<float>>&,
+                             const c10::BFloat16*, float*);
+template void input_gradient(int64_t, const std::vector<InputGradientTerm<float>>&,
+                             const c10::Half*, float*);
+
+}  // namespace elman::cpu

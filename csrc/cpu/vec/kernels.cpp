@@ -1,0 +1,318 @@
+// Compiled once for each instruction set, with ATen's own macros: CPU_CAPABILITY (DEFAULT, AVX2,
+// AVX512) names the namespace.
+#include "cpu/vec/kernels.h"
+
+#include <ATen/cpu/vec/functional.h>
+#include <ATen/cpu/vec/vec.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "cpu/vec/tables.h"
+
+namespace elman::cpu {
+namespace CPU_CAPABILITY {
+namespace {
+
+using at::vec::Vectorized;
+
+/// Widest block of vectors that fits the registers beside the left operand: 6 x 4 of 32, 6 x 2
+/// of 16.
+template <typename C>
+constexpr int kMaxVectors = sizeof(Vectorized<C>) >= 64 ? 4 : 2;
+constexpr int kMaxRows = 6;
+
+/// Loads or stores `count` elements, all of the vector in the common case.
+template <typename C>
+inline Vectorized<C> load(const C* from, int64_t count) {
+  return count >= Vectorized<C>::size() ? Vectorized<C>::loadu(from)
+                                        : Vectorized<C>::loadu(from, count);
+}
+template <typename C>
+inline void store(const Vectorized<C>& value, C* to, int64_t count) {
+  if (count >= Vectorized<C>::size()) {
+    value.store(to);
+  } else {
+    value.store(to, static_cast<int>(count));
+  }
+}
+
+/// c[M, n] (+)= a[M, k] b[k, n], where n takes NV vectors, the last one perhaps in part.
+template <typename C, int kChains, int M, int NV>
+void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
+                int64_t ldc, bool accumulate) {
+  using Vec = Vectorized<C>;
+  constexpr int64_t kSize = Vec::size();
+  Vec sum[kChains][M][NV];
+#pragma GCC unroll 2
+  for (int chain = 0; chain < kChains; ++chain)
+#pragma GCC unroll 6
+    for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) sum[chain][i][v] = Vec(C(0));
+
+  const auto step = [&](auto& into, int64_t p) __attribute__((always_inline)) {
+    Vec right[NV];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) right[v] = Vec::loadu(b + p * ldb + v * kSize);
+#pragma GCC unroll 6
+    for (int i = 0; i < M; ++i) {
+      const Vec left(a.data[i * a.row_stride + p * a.column_stride]);
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) into[i][v] = at::vec::fmadd(left, right[v], into[i][v]);
+    }
+  };
+  int64_t p = 0;
+  for (; p + kChains <= k; p += kChains) {
+#pragma GCC unroll 2
+    for (int chain = 0; chain < kChains; ++chain) step(sum[chain], p + chain);
+  }
+  if (p < k) step(sum[0], p);
+
+#pragma GCC unroll 6
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      Vec value = sum[0][i][v];
+      if constexpr (kChains == 2) value = value + sum[1][i][v];
+      C* to = c + i * ldc + v * kSize;
+      const int64_t count = n - v * kSize;
+      if (accumulate) value = value + load(to, count);
+      store(value, to, count);
+    }
+  }
+}
+
+template <typename C, int NV>
+void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
+                  C* c, int64_t ldc, bool accumulate) {
+  using Block = void (*)(int64_t, int64_t, StridedMatrix<C>, const C*, int64_t, C*, int64_t, bool);
+  static constexpr Block kBlocks[kMaxRows] = {gemm_block<C, 1, 1, NV>, gemm_block<C, 1, 2, NV>,
+                                              gemm_block<C, 1, 3, NV>, gemm_block<C, 1, 4, NV>,
+                                              gemm_block<C, 1, 5, NV>, gemm_block<C, 1, 6, NV>};
+  for (int64_t i = 0; i < m;) {
+    // Seven rows are four and three, since one row by itself is slow.
+    const int64_t left = m - i;
+    const int64_t rows = left == kMaxRows + 1 ? 4 : std::min<int64_t>(left, kMaxRows);
+    kBlocks[rows - 1](n, k, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
+                      c + i * ldc, ldc, accumulate);
+    i += rows;
+  }
+}
+
+template <typename C, int NV>
+void gemv_columns(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
+                  C* c, int64_t ldc, bool accumulate) {
+  gemm_block<C, 2, 1, NV>(n, k, a, b, ldb, c, ldc, accumulate);
+}
+
+/// The columns in groups of as many vectors as kMaxVectors, the last group perhaps of fewer.
+template <typename C, template <typename, int> class Columns>
+void by_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
+                int64_t ldc, bool accumulate) {
+  constexpr int64_t kSize = Vectorized<C>::size();
+  constexpr int64_t kGroup = kMaxVectors<C> * kSize;
+  for (int64_t j = 0; j < n; j += kGroup) {
+    const int64_t columns = std::min(n - j, kGroup);
+    const auto run = [&](auto vectors) {
+      if constexpr (vectors <= kMaxVectors<C>)
+        Columns<C, vectors>::run(m, columns, k, a, b + j, ldb, c + j, ldc, accumulate);
+    };
+    switch ((columns + kSize - 1) / kSize) {
+      case 1:
+        run(std::integral_constant<int, 1>());
+        break;
+      case 2:
+        run(std::integral_constant<int, 2>());
+        break;
+      case 3:
+        run(std::integral_constant<int, 3>());
+        break;
+      default:
+        run(std::integral_constant<int, 4>());
+        break;
+    }
+  }
+}
+
+template <typename C, int NV>
+struct GemmColumns {
+  static constexpr auto run = gemm_columns<C, NV>;
+};
+template <typename C, int NV>
+struct GemvColumns {
+  static constexpr auto run = gemv_columns<C, NV>;
+};
+
+template <Activation kActivation, typename C>
+inline Vectorized<C> apply(const Vectorized<C>& a) {
+  using Vec = Vectorized<C>;
+  if constexpr (kActivation == Activation::kTanh) {
+    return a.tanh();
+  } else if constexpr (kActivation == Activation::kRelu) {
+    return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
+  } else {
+    return Vec(C(1)) / (Vec(C(1)) + a.neg().exp());
+  }
+}
+
+/// f' in terms of h = f(a).
+template <Activation kActivation, typename C>
+inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorized<C>& error) {
+  using Vec = Vectorized<C>;
+  if constexpr (kActivation == Activation::kTanh) {
+    return error * (Vec(C(1)) - h * h);
+  } else if constexpr (kActivation == Activation::kRelu) {
+    return Vec::blendv(error, Vec(C(0)), h <= Vec(C(0)));  // selected, so that NaN passes
+  } else {
+    return error * h * (Vec(C(1)) - h);
+  }
+}
+
+template <typename Function>
+inline void with_activation(Activation activation, const Function& function) {
+  switch (activation) {
+    case Activation::kTanh:
+      return function(std::integral_constant<Activation, Activation::kTanh>());
+    case Activation::kRelu:
+      return function(std::integral_constant<Activation, Activation::kRelu>());
+    case Activation::kSigmoid:
+      return function(std::integral_constant<Activation, Activation::kSigmoid>());
+  }
+}
+
+template <typename C>
+void activate(Activation activation, int64_t m, int64_t n, const C* bias, C* c, int64_t ldc) {
+  using Vec = Vectorized<C>;
+  with_activation(activation, [&](auto constant) {
+    for (int64_t i = 0; i < m; ++i) {
+      C* row = c + i * ldc;
+      for (int64_t j = 0; j < n; j += Vec::size()) {
+        Vec value = load(row + j, n - j);
+        if (bias != nullptr) value = value + load(bias + j, n - j);
+        store(apply<decltype(constant)::value>(value), row + j, n - j);
+      }
+    }
+  });
+}
+
+template <typename C>
+void add_column_sums(int64_t m, int64_t n, const C* a, int64_t lda, C* out) {
+  using Vec = Vectorized<C>;
+  for (int64_t j = 0; j < n; j += Vec::size()) {
+    Vec sum = load(out + j, n - j);
+    for (int64_t i = 0; i < m; ++i) sum = sum + load(a + i * lda + j, n - j);
+    store(sum, out + j, n - j);
+  }
+}
+
+/// n elements at `from` as C: in place if they are stored as C, else through `buffer`.
+template <typename S, typename C>
+inline const C* as_compute(const S* from, int64_t n, C* buffer) {
+  if constexpr (std::is_same_v<S, C>) {
+    return from;
+  } else {
+    at::vec::convert(from, buffer, n);
+    return buffer;
+  }
+}
+
+template <typename S, typename C>
+void load_rows(int64_t m, int64_t n, int64_t padded_n, Rows<const S> from, C* to, int64_t ldt) {
+  for (int64_t i = 0; i < m; ++i) {
+    C* row = to + i * ldt;
+    const S* source = from.data + i * from.row_stride;
+    if constexpr (std::is_same_v<S, C>) {
+      std::copy_n(source, n, row);
+    } else {
+      at::vec::convert(source, row, n);
+    }
+    std::fill(row + n, row + padded_n, C(0));
+  }
+}
+
+template <typename S, typename C>
+void store_rows(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to) {
+  for (int64_t i = 0; i < m; ++i) {
+    S* row = to.data + i * to.row_stride;
+    if constexpr (std::is_same_v<S, C>) {
+      std::copy_n(from + i * ldf, n, row);
+    } else {
+      at::vec::convert(from + i * ldf, row, n);
+    }
+  }
+}
+
+/// c = combine(c, with) element by element.
+template <typename S, typename C, typename Combine>
+void combine_rows(int64_t m, int64_t n, Rows<const S> with, C* c, int64_t ldc,
+                  const Combine& combine) {
+  using Vec = Vectorized<C>;
+  C buffer[kPanelColumns];
+  for (int64_t i = 0; i < m; ++i) {
+    const C* other = as_compute(with.data + i * with.row_stride, n, buffer);
+    C* row = c + i * ldc;
+    for (int64_t j = 0; j < n; j += Vec::size())
+      store(combine(load(row + j, n - j), load(other + j, n - j)), row + j, n - j);
+  }
+}
+
+template <typename S, typename C>
+void add_rows(int64_t m, int64_t n, Rows<const S> from, C* c, int64_t ldc) {
+  using Vec = Vectorized<C>;
+  combine_rows(m, n, from, c, ldc, [](const Vec& a, const Vec& b) { return a + b; });
+}
+
+template <typename S, typename C>
+void scale_rows(int64_t m, int64_t n, Rows<const S> factor, C* c, int64_t ldc) {
+  using Vec = Vectorized<C>;
+  combine_rows(m, n, factor, c, ldc, [](const Vec& a, const Vec& b) { return a * b; });
+}
+
+template <typename G, typename S, typename C>
+void delta(Activation activation, int64_t m, int64_t n, bool c_is_zero, Rows<const G> g,
+           Rows<const S> h, C* c, int64_t ldc, Rows<C> sum, bool accumulate) {
+  using Vec = Vectorized<C>;
+  with_activation(activation, [&](auto constant) {
+    C gradients[kPanelColumns], states[kPanelColumns];
+    for (int64_t i = 0; i < m; ++i) {
+      const C* gradient =
+          g.data != nullptr ? as_compute(g.data + i * g.row_stride, n, gradients) : nullptr;
+      const C* state = as_compute(h.data + i * h.row_stride, n, states);
+      C* row = c + i * ldc;
+      C* total = sum.data + i * sum.row_stride;
+      for (int64_t j = 0; j < n; j += Vec::size()) {
+        Vec error = c_is_zero ? Vec(C(0)) : load(row + j, n - j);
+        if (gradient != nullptr) error = error + load(gradient + j, n - j);
+        error = scale_by_derivative<decltype(constant)::value>(load(state + j, n - j), error);
+        store(error, row + j, n - j);
+        if (accumulate) error = error + load(total + j, n - j);
+        store(error, total + j, n - j);
+      }
+    }
+  });
+}
+
+template <typename C>
+constexpr MathKernels<C> kMath = {by_columns<C, GemmColumns>, by_columns<C, GemvColumns>,
+                                  activate<C>, add_column_sums<C>};
+template <typename S, typename C>
+constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>,  store_rows<S, C>, add_rows<S, C>,
+                                           scale_rows<S, C>, delta<S, S, C>,   delta<C, S, C>};
+
+}  // namespace
+
+const KernelTables& kernel_tables() {
+  static constexpr KernelTables kTables = {kMath<float>,
+                                           kMath<double>,
+                                           kStorage<float, float>,
+                                           kStorage<double, double>,
+                                           kStorage<c10::BFloat16, float>,
+                                           kStorage<c10::Half, float>};
+  return kTables;
+}
+
+}  // namespace CPU_CAPABILITY
+}  // namespace elman::cpu

@@ -1,0 +1,81 @@
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/library.h>
+
+#include "checks.h"
+#include "composite/engine.h"
+#include "ops/signatures.h"
+
+namespace elman {
+namespace {
+
+using c10::SymInt;
+
+/// Shapes, dtypes and strides of what the real kernels return; nothing is computed.
+std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args, bool save_states) {
+  check_arguments(args);
+  const at::Tensor& input = args.input;
+  const auto empty = [&](c10::ArrayRef<SymInt> sizes) {
+    return at::empty_symint(sizes, input.options());
+  };
+  const int64_t cells = args.num_layers * args.num_directions();
+  const SymInt hidden = args.params[1].sym_size(1);
+  const SymInt features = hidden * args.num_directions();
+
+  // rows: [sum of batch_sizes] packed, [T, B] otherwise (unbatched input is a batch of one)
+  std::vector<SymInt> rows;
+  at::Tensor output, h_n;
+  if (args.packed()) {
+    // Without the values of batch_sizes, hx alone knows how many rows there are.
+    TORCH_CHECK(args.hx.has_value(),
+                "hx must be given with packed input where shapes only are computed: the number of "
+                "rows of h_n is a value of batch_sizes");
+    rows = {input.sym_size(0)};
+    output = empty({rows[0], features});
+    h_n = empty({cells, args.hx->sym_size(1), hidden});
+  } else if (!args.batched()) {
+    rows = {input.sym_size(0), 1};
+    output = empty({rows[0], features});
+    h_n = empty({cells, hidden});
+  } else if (args.batch_first) {
+    rows = {input.sym_size(1), input.sym_size(0)};
+    output = empty({rows[0], rows[1], features}).transpose(0, 1);
+    h_n = empty({cells, rows[1], hidden});
+  } else {
+    rows = {input.sym_size(0), input.sym_size(1)};
+    output = empty({rows[0], rows[1], features});
+    h_n = empty({cells, rows[1], hidden});
+  }
+
+  const auto per_inner_layer = [&](bool wanted) {
+    if (!wanted) return empty({SymInt(0)});
+    std::vector<SymInt> sizes{args.num_layers - 1};
+    sizes.insert(sizes.end(), rows.begin(), rows.end());
+    sizes.push_back(features);
+    return empty(sizes);
+  };
+  Saved saved{per_inner_layer(save_states && args.num_layers > 1),
+              per_inner_layer(save_states && args.draws_dropout())};
+  return {output, h_n, saved};
+}
+
+std::vector<at::Tensor> meta_backward(const RnnArguments& args, const BackwardArguments& grads) {
+  check_arguments(args);
+  std::vector<at::Tensor> result;
+  const auto add = [&](bool wanted, const at::Tensor& like) {
+    if (wanted) result.push_back(at::empty_symint(like.sym_sizes(), like.options()));
+  };
+  add(grads.output_mask[0], args.input);
+  if (args.hx) add(grads.output_mask[1], *args.hx);
+  for (size_t i = 0; i < args.params.size(); ++i) add(grads.output_mask[2 + i], args.params[i]);
+  return result;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(elman, Meta, m) {
+  m.impl("_rnn_forward", rnn_forward_kernel<meta_forward>);
+  m.impl("_rnn_backward", rnn_backward_kernel<meta_backward>);
+}
+
+}  // namespace elman

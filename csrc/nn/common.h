@@ -1,0 +1,44 @@
+#pragma once
+
+#include <elman/options.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace elman::detail {
+
+/// An undefined tensor is how torch's C++ modules say "none"; the operators want an empty optional.
+inline std::optional<torch::Tensor> as_optional(const torch::Tensor& tensor) {
+  return tensor.defined() ? std::optional<torch::Tensor>(tensor) : std::nullopt;
+}
+
+/// The operators' name of an activation.
+inline std::string_view schema_name(const Nonlinearity& nonlinearity) {
+  struct Name {
+    std::string_view operator()(torch::enumtype::kTanh) const { return "tanh"; }
+    std::string_view operator()(torch::enumtype::kReLU) const { return "relu"; }
+    std::string_view operator()(torch::enumtype::kSigmoid) const { return "sigmoid"; }
+  };
+  return std::visit(Name{}, nonlinearity);
+}
+
+/// What torch's modules print for a module: "elman::RNN" for an elman::RNNImpl.
+inline std::string printed_name(const torch::nn::Module& module) {
+  constexpr std::string_view kSuffix = "Impl";
+  return module.name().substr(0, module.name().size() - kSuffix.size());
+}
+
+inline void check_sizes(int64_t input_size, int64_t hidden_size) {
+  TORCH_CHECK_VALUE(input_size > 0, "input_size must be greater than zero, got ", input_size);
+  TORCH_CHECK_VALUE(hidden_size > 0, "hidden_size must be greater than zero, got ", hidden_size);
+}
+
+/// Draws the parameters, in their order, as torch's recurrent modules do.
+void init_parameters(torch::nn::Module& module, int64_t hidden_size);
+
+}  // namespace elman::detail

@@ -1,0 +1,49 @@
+#include <elman/functional.h>
+#include <elman/rnn_cell.h>
+
+#include <ostream>
+
+#include "common.h"
+
+namespace elman {
+
+using torch::Tensor;
+
+RNNCellImpl::RNNCellImpl(const RNNCellOptions& options_) : options(options_) { reset(); }
+
+void RNNCellImpl::reset() {
+  const int64_t hidden_size = options.hidden_size();
+  detail::check_sizes(options.input_size(), hidden_size);
+
+  weight_ih = register_parameter("weight_ih", torch::empty({hidden_size, options.input_size()}));
+  weight_hh = register_parameter("weight_hh", torch::empty({hidden_size, hidden_size}));
+  // Without biases their names are still registered, as torch does: its archives have them.
+  if (options.bias()) {
+    bias_ih = register_parameter("bias_ih", torch::empty({hidden_size}));
+    bias_hh = register_parameter("bias_hh", torch::empty({hidden_size}));
+  } else {
+    bias_ih = register_parameter("bias_ih", {}, /*requires_grad=*/false);
+    bias_hh = register_parameter("bias_hh", {}, /*requires_grad=*/false);
+  }
+  reset_parameters();
+}
+
+void RNNCellImpl::reset_parameters() { detail::init_parameters(*this, options.hidden_size()); }
+
+void RNNCellImpl::pretty_print(std::ostream& stream) const {
+  stream << detail::printed_name(*this) << "(" << options.input_size() << ", "
+         << options.hidden_size();
+  if (!options.bias()) stream << ", bias=" << std::boolalpha << false;
+  if (!std::holds_alternative<torch::enumtype::kTanh>(options.nonlinearity())) {
+    stream << ", nonlinearity=" << torch::enumtype::get_enum_name(options.nonlinearity());
+  }
+  stream << ")";
+}
+
+Tensor RNNCellImpl::forward(const Tensor& input, const Tensor& hx) {
+  return elman::rnn_cell(input, detail::as_optional(hx), weight_ih, weight_hh,
+                         detail::as_optional(bias_ih), detail::as_optional(bias_hh),
+                         detail::schema_name(options.nonlinearity()));
+}
+
+}  // namespace elman

@@ -1,0 +1,191 @@
+#include <ATen/Dispatch.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include "checks.h"
+#include "composite/engine.h"
+#include "cpu/rnn.h"
+#include "ops/signatures.h"
+
+// The operators on CPU tensors: from tensors to the plain structs of stack.h and back.
+
+namespace elman {
+namespace {
+
+/// Whether the fused kernels take these arguments; the composite engine takes the others.
+bool has_fused_kernel(const RnnArguments& args) {
+  return !args.packed() && !args.reset && !args.carry_scale && !args.input.is_complex();
+}
+
+template <typename Run>
+void dispatch_dtype(at::ScalarType dtype, const Run& run) {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, dtype, "elman_rnn",
+                                  [&] { run(scalar_t()); });
+}
+
+/// [T, B, features] dense, from a tensor in the caller's layout.
+at::Tensor time_major(const RnnArguments& args, const at::Tensor& tensor) {
+  if (!args.batched()) return tensor.unsqueeze(1).contiguous();
+  return (args.batch_first ? tensor.transpose(0, 1) : tensor).contiguous();
+}
+
+/// The caller's layout of a dense [T, B, features] tensor.
+at::Tensor caller_layout(const RnnArguments& args, const at::Tensor& tensor) {
+  if (!args.batched()) return tensor.squeeze(1);
+  return args.batch_first ? tensor.transpose(0, 1) : tensor;
+}
+
+std::optional<at::Tensor> contiguous(const std::optional<at::Tensor>& tensor) {
+  return tensor ? std::optional(tensor->contiguous()) : std::nullopt;
+}
+
+const void* data_or_null(const std::optional<at::Tensor>& tensor) {
+  return tensor ? tensor->const_data_ptr() : nullptr;
+}
+
+/// The tensors behind a stack's pointers, made dense, in time-major order.
+struct DenseArguments {
+  at::Tensor input;              ///< [T, B, I]
+  std::optional<at::Tensor> hx;  ///< [L*D, B, H]
+  std::vector<at::Tensor> params;
+  StackShape shape;
+
+  explicit DenseArguments(const RnnArguments& args)
+      : input(time_major(args, args.input)), hx(contiguous(args.hx)) {
+    params.reserve(args.params.size());
+    for (const at::Tensor& param : args.params) params.push_back(param.contiguous());
+    shape = {input.size(0),
+             input.size(1),
+             input.size(2),
+             params[1].size(1),
+             args.num_layers,
+             args.num_directions(),
+             parse_nonlinearity(args.nonlinearity)};
+  }
+
+  std::vector<CellParameters> cells(const RnnArguments& args) const {
+    const int64_t count = args.num_layers * args.num_directions();
+    const int64_t hx_size = shape.batch * shape.hidden_size * input.element_size();
+    std::vector<CellParameters> result;
+    result.reserve(count);
+    for (int64_t i = 0; i < count; ++i) {
+      const at::Tensor* p = &params[i * args.params_per_cell()];
+      const char* const state = hx ? static_cast<const char*>(hx->const_data_ptr()) : nullptr;
+      result.push_back({p[0].const_data_ptr(), p[1].const_data_ptr(),
+                        args.has_biases ? p[2].const_data_ptr() : nullptr,
+                        args.has_biases ? p[3].const_data_ptr() : nullptr,
+                        state ? state + i * hx_size : nullptr});
+    }
+    return result;
+  }
+};
+
+/// Dropout masks as torch draws them, one after each layer but the last: [L-1, T, B, D*H].
+at::Tensor draw_masks(const RnnArguments& args, const StackShape& shape) {
+  at::Tensor masks = at::empty({shape.num_layers - 1, shape.steps, shape.batch, shape.features()},
+                               args.input.options());
+  const double keep = 1 - args.dropout;
+  for (int64_t layer = 0; layer < shape.num_layers - 1; ++layer) {
+    at::Tensor mask = masks.select(0, layer);
+    mask.bernoulli_(keep);
+    if (keep > 0) mask.div_(keep);
+  }
+  return masks;
+}
+
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+  check_arguments(args);
+  if (!has_fused_kernel(args)) {
+    check_batch_sizes(args);
+    return composite::forward(args, save_states);
+  }
+  const DenseArguments dense(args);
+  const StackShape& shape = dense.shape;
+  const auto options = args.input.options();
+  const at::Tensor output = at::empty({shape.steps, shape.batch, shape.features()}, options);
+  const at::Tensor h_n =
+      at::empty({shape.num_layers * shape.num_directions, shape.batch, shape.hidden_size}, options);
+  // Without a backward pass to come, a layer's states are read by the next layer only: two buffers
+  // by turns.
+  const int64_t inner = shape.num_layers - 1;
+  const at::Tensor states = inner == 0
+                                ? at::empty({0}, options)
+                                : at::empty({save_states ? inner : std::min<int64_t>(inner, 2),
+                                             shape.steps, shape.batch, shape.features()},
+                                            options);
+  const at::Tensor masks = args.draws_dropout() ? draw_masks(args, shape) : at::empty({0}, options);
+
+  StackForward stack{shape,
+                     dense.cells(args),
+                     dense.input.const_data_ptr(),
+                     args.draws_dropout() ? masks.const_data_ptr() : nullptr,
+                     {},
+                     h_n.mutable_data_ptr()};
+  for (int64_t layer = 0; layer < inner; ++layer)
+    stack.states.push_back(states.select(0, save_states ? layer : layer % 2).mutable_data_ptr());
+  stack.states.push_back(output.mutable_data_ptr());
+  dispatch_dtype(args.input.scalar_type(),
+                 [&](auto scalar) { cpu::rnn_forward<decltype(scalar)>(stack); });
+
+  Saved saved =
+      save_states ? Saved{states, masks} : Saved{at::empty({0}, options), at::empty({0}, options)};
+  return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1), std::move(saved)};
+}
+
+std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
+  check_arguments(args);
+  if (!has_fused_kernel(args)) {
+    check_batch_sizes(args);
+    return composite::backward(args, grads);
+  }
+  const DenseArguments dense(args);
+  const StackShape& shape = dense.shape;
+  const at::Tensor output = time_major(args, grads.output);
+  const at::Tensor states = grads.saved.states.contiguous();
+  const at::Tensor masks = grads.saved.masks.contiguous();
+  const std::optional<at::Tensor> grad_output =
+      grads.grad_output ? std::optional(time_major(args, *grads.grad_output)) : std::nullopt;
+  const std::optional<at::Tensor> grad_h_n = contiguous(grads.grad_h_n);
+
+  // Results in the order and the shapes that the caller gave the arguments in; pointers of what is
+  // not asked for are null.
+  std::vector<at::Tensor> results;
+  const auto wanted = [&](size_t i, at::IntArrayRef sizes) -> void* {
+    if (!grads.output_mask[i]) return nullptr;
+    results.push_back(at::empty(sizes, args.input.options()));
+    return results.back().mutable_data_ptr();
+  };
+  StackBackward stack{shape,
+                      Windows::make(shape.steps, args.k1, args.k2),
+                      dense.cells(args),
+                      dense.input.const_data_ptr(),
+                      masks.numel() > 0 ? masks.const_data_ptr() : nullptr,
+                      {},
+                      data_or_null(grad_output),
+                      data_or_null(grad_h_n),
+                      wanted(0, dense.input.sizes()),
+                      dense.hx ? wanted(1, dense.hx->sizes()) : nullptr,
+                      {}};
+  for (int64_t layer = 0; layer < shape.num_layers - 1; ++layer)
+    stack.states.push_back(states.select(0, layer).const_data_ptr());
+  stack.states.push_back(output.const_data_ptr());
+  for (size_t i = 0; i < dense.params.size(); i += args.params_per_cell()) {
+    void* gradient[4] = {};
+    for (int64_t k = 0; k < args.params_per_cell(); ++k)
+      gradient[k] = wanted(2 + i + k, dense.params[i + k].sizes());
+    stack.grads.push_back({gradient[0], gradient[1], gradient[2], gradient[3]});
+  }
+  dispatch_dtype(args.input.scalar_type(),
+                 [&](auto scalar) { cpu::rnn_backward<decltype(scalar)>(stack); });
+  if (grads.output_mask[0]) results[0] = caller_layout(args, results[0]);
+  return results;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(elman, CPU, m) {
+  m.impl("_rnn_forward", rnn_forward_kernel<forward>);
+  m.impl("_rnn_backward", rnn_backward_kernel<backward>);
+}
+
+}  // namespace elman

@@ -1,0 +1,42 @@
+#include <torch/library.h>
+
+#include "checks.h"
+#include "composite/engine.h"
+#include "ops/operators.h"
+#include "ops/signatures.h"
+
+namespace elman {
+namespace {
+
+/// elman::rnn and elman::rnn.data where autograd has nothing to record: nothing is saved.
+std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
+  check_arguments(args);
+  auto [output, h_n, saved] = call_rnn_forward(args, /*save_states=*/false);
+  return {std::move(output), std::move(h_n)};
+}
+
+std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& args,
+                                                            bool save_states) {
+  check_arguments(args);
+  check_batch_sizes(args);
+  return composite::forward(args, save_states);
+}
+
+std::vector<at::Tensor> composite_backward(const RnnArguments& args,
+                                           const BackwardArguments& grads) {
+  check_arguments(args);
+  check_batch_sizes(args);
+  return composite::backward(args, grads);
+}
+
+}  // namespace
+
+// Every device that has no kernels of its own runs the composite engine.
+TORCH_LIBRARY_IMPL(elman, CompositeExplicitAutograd, m) {
+  m.impl("rnn", RnnKernel<rnn>::rnn);
+  m.impl("rnn.data", RnnKernel<rnn>::data);
+  m.impl("_rnn_forward", rnn_forward_kernel<composite_forward>);
+  m.impl("_rnn_backward", rnn_backward_kernel<composite_backward>);
+}
+
+}  // namespace elman

@@ -1,0 +1,46 @@
+#include <torch/library.h>
+
+// Every schema of the project, and nothing else: kernels register themselves where they are
+// implemented (csrc/).
+TORCH_LIBRARY(elman, m) {
+  // Public operators. Positional order as ATen's rnn_tanh / rnn_tanh.data / rnn_tanh_cell.
+  m.def(
+      "rnn(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, float "
+      "dropout, bool train, "
+      "bool bidirectional, bool batch_first, *, str nonlinearity=\"tanh\", int k1=0, int k2=0, "
+      "Tensor? reset=None, "
+      "Tensor? carry_scale=None) -> (Tensor output, Tensor h_n)",
+      {at::Tag::nondeterministic_seeded});
+  m.def(
+      "rnn.data(Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, bool has_biases, int "
+      "num_layers, "
+      "float dropout, bool train, bool bidirectional, *, str nonlinearity=\"tanh\", int k1=0, int "
+      "k2=0) "
+      "-> (Tensor output, Tensor h_n)",
+      {at::Tag::nondeterministic_seeded});
+  m.def(
+      "rnn_cell(Tensor input, Tensor? hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? "
+      "b_hh=None, *, "
+      "str nonlinearity=\"tanh\") -> Tensor");
+
+  // Internal operators: the halves of the autograd node, operators of their own so that compilers
+  // can trace them. `states` and `masks` are described at elman::Saved (csrc/arguments.h); both are
+  // empty without save_states.
+  m.def(
+      "_rnn_forward(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
+      "float dropout, "
+      "bool train, bool bidirectional, bool batch_first, *, str nonlinearity, Tensor? batch_sizes, "
+      "Tensor? reset, "
+      "bool save_states) -> (Tensor output, Tensor h_n, Tensor states, Tensor masks)",
+      {at::Tag::nondeterministic_seeded});
+  // The gradients that output_mask asks for (input, hx, then each of params), in that order and
+  // without gaps.
+  m.def(
+      "_rnn_backward(Tensor? grad_output, Tensor? grad_h_n, Tensor output, Tensor states, Tensor "
+      "masks, Tensor input, "
+      "Tensor? hx, Tensor[] params, bool has_biases, int num_layers, bool bidirectional, bool "
+      "batch_first, *, "
+      "str nonlinearity, int k1, int k2, Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, "
+      "bool[] output_mask) "
+      "-> Tensor[]");
+}
