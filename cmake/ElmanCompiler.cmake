@@ -17,7 +17,11 @@ set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_compile_options(-Wall -Wextra)
 # Messages and assertions name files as they lie in the repository, and no build path is installed.
-add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
+# ccache hands the compiler paths relative to the build folder.
+file(RELATIVE_PATH relative_source_dir "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
+add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/="
+                    "-ffile-prefix-map=${relative_source_dir}/="
+                    "-ffile-prefix-map=${ELMAN_TORCH_DIR}/=torch/")
 
 find_program(ELMAN_CCACHE ccache DOC "Compiler cache, used where it is found")
 if(ELMAN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

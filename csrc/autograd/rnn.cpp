@@ -130,6 +130,7 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
   const bool differentiated = any_requires_grad(args);
   if (any_has_tangent(args)) {
     check_arguments(args);
+    check_batch_sizes(args);
     // Forward mode takes the derivative of the forward values, so plain operators serve; but
     // reverse mode through them would not be truncated, which must not happen without a word.
     TORCH_CHECK_NOT_IMPLEMENTED(!differentiated || args.k1 == 0,

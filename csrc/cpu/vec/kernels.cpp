@@ -146,11 +146,35 @@ struct GemvColumns {
   static constexpr auto run = gemv_columns<C, NV>;
 };
 
+/// tanh in double as ATen computes it.
+inline Vectorized<double> fast_tanh(const Vectorized<double>& x) { return x.tanh(); }
+
+/// tanh in float within 6 units in the last place, several times faster than the exact one, which
+/// would take a quarter of a forward pass: x P(x^2) / Q(x^2), see fit_tanh.py. Beyond the limit
+/// tanh rounds to 1.
+inline Vectorized<float> fast_tanh(const Vectorized<float>& x) {
+  using Vec = Vectorized<float>;
+  constexpr float kLimit = 9.02F;
+  constexpr float kP[] = {9.9999997904e-01F, 1.3379721100e-01F, 3.4940382161e-03F,
+                          2.0583537638e-05F, 1.3319142916e-08F};
+  constexpr float kQ[] = {1.0F, 4.6713036347e-01F, 2.5871087358e-02F, 3.2830986550e-04F,
+                          7.7620500035e-07F};
+  const Vec clamped = at::vec::clamp(x, Vec(-kLimit), Vec(kLimit));  // NaN stays NaN
+  const Vec square = clamped * clamped;
+  Vec p(kP[4]), q(kQ[4]);
+#pragma GCC unroll 4
+  for (int i = 3; i >= 0; --i) {
+    p = at::vec::fmadd(p, square, Vec(kP[i]));
+    q = at::vec::fmadd(q, square, Vec(kQ[i]));
+  }
+  return at::vec::clamp(clamped * p / q, Vec(-1.0F), Vec(1.0F));
+}
+
 template <Activation kActivation, typename C>
 inline Vectorized<C> apply(const Vectorized<C>& a) {
   using Vec = Vectorized<C>;
   if constexpr (kActivation == Activation::kTanh) {
-    return a.tanh();
+    return fast_tanh(a);
   } else if constexpr (kActivation == Activation::kRelu) {
     return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
   } else {
