@@ -1,7 +1,7 @@
 """Finds the coefficients of `fast_tanh` in kernels.cpp, and measures its error in float32.
 
-tanh(x) = x P(x^2) / Q(x^2) on [-LIMIT, LIMIT], where tanh(LIMIT) rounds to 1: the rational function
-with the smallest largest relative error, by linear least squares on P - tanh(x)/x Q with the weights
+tanh(x) = x P(x^2) / Q(x^2) on [-LIMIT, LIMIT], where tanh(LIMIT) rounds to 1: the rational
+function with the smallest largest relative error, by least squares on P - tanh(x)/x Q with weights
 adapted until the error is level (Sanathanan & Koerner 1963; Lawson 1961).
 """
 
