@@ -1,0 +1,140 @@
+"""torch.jit.script of the modules: bare, inside others, saved and loaded, trained."""
+
+import io
+
+import elman
+import pytest
+import torch
+from samples import assert_close
+
+
+def save_and_load(scripted):
+    buffer = io.BytesIO()
+    torch.jit.save(scripted, buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
+
+
+def gradients(module, x):
+    output = module(x)
+    output = output[0] if isinstance(output, tuple) else output
+    return torch.autograd.grad(output.square().sum(), list(module.parameters()))
+
+
+class Tagger(torch.nn.Module):
+    """A user's module that calls an RNN with all of its arguments, and another inside a
+    Sequential."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = elman.RNN(4, 6, truncation=(2, 3))
+        self.rest = torch.nn.Sequential(
+            torch.nn.Linear(6, 4), elman.RNN(4, 6, nonlinearity="sigmoid")
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hx = torch.zeros(1, x.size(1), 6)
+        reset = x[:, :, 0] > 1.0
+        return self.rest(self.first(x, hx, reset=reset)[0])[0]
+
+
+MODULES = {
+    "RNN": lambda: elman.RNN(4, 6),
+    "RNN, everything": lambda: elman.RNN(4, 6, 2, "relu", False, True, 0.0, True, truncation=2),
+    "sliding": lambda: elman.RNN(4, 6, 2, nonlinearity="sigmoid", truncation=(1, 3)),
+    "Sequential": lambda: torch.nn.Sequential(torch.nn.Linear(4, 4), elman.RNN(4, 6)),
+    "Tagger": Tagger,
+    "Network": lambda: elman.Network(4, 6, 2, output="softmax", bidirectional=True, truncation=2),
+    "many to one": lambda: elman.Network(4, 6, 2, mapping="many_to_one"),
+}
+
+
+@pytest.mark.parametrize("make_module", MODULES.values(), ids=MODULES)
+def test_scripted_equals_eager(make_module):
+    module = make_module()
+    x = torch.randn(7, 3, 4)
+    expected, expected_gradients = module(x), gradients(module, x)
+    keys = list(module.state_dict())
+    scripted = torch.jit.script(module)
+    for script in (scripted, save_and_load(scripted)):
+        assert list(script.state_dict()) == keys
+        assert_close(script(x), expected)
+        assert_close(gradients(script, x), expected_gradients)
+    assert list(module.state_dict()) == keys
+    assert_close(module(x), expected)  # scripting leaves the module itself as good as it was
+
+
+def test_scripted_module_has_the_same_parameters():
+    rnn = elman.RNN(4, 6)
+    scripted = torch.jit.script(rnn)
+    for ours, theirs in zip(rnn.parameters(), scripted.parameters(), strict=True):
+        assert ours is theirs
+    optimizer = torch.optim.SGD(scripted.parameters(), lr=0.1)
+    x = torch.randn(5, 3, 4)
+    before = rnn(x)[0]
+    scripted(x)[0].sum().backward()
+    optimizer.step()
+    assert not torch.allclose(rnn(x)[0], before)
+    assert_close(scripted(x), rnn(x))
+
+
+def test_scripted_module_moves_to_another_dtype():
+    scripted = torch.jit.script(elman.RNN(4, 6)).double()
+    assert scripted(torch.randn(5, 3, 4, dtype=torch.float64))[0].dtype == torch.float64
+
+
+def test_scripted_dropout_follows_train_and_eval():
+    scripted = torch.jit.script(elman.RNN(4, 6, 2, dropout=0.5))
+    x = torch.randn(5, 3, 4)
+    assert not torch.equal(scripted(x)[0], scripted(x)[0])
+    scripted.eval()
+    assert torch.equal(scripted(x)[0], scripted(x)[0])
+
+
+def test_module_that_was_scripted_inside_another_is_still_an_rnn():
+    parent = torch.nn.Sequential(elman.RNN(4, 6, truncation=(2, 3)))
+    text = repr(parent)
+    torch.jit.script(parent)
+    assert isinstance(parent[0], elman.RNN)
+    assert repr(parent) == text
+    assert parent[0].truncation == (2, 3)
+    packed = torch.nn.utils.rnn.pack_sequence([torch.randn(3, 4), torch.randn(2, 4)])
+    assert parent[0](packed)[1].shape == (1, 2, 6)
+    x = torch.randn(5, 3, 4)
+    assert_close(torch.jit.script(parent)(x), parent(x))
+
+
+def test_one_to_many_scripted():
+    net = elman.Network(4, 6, 4, mapping="one_to_many", output="tanh")
+    x = torch.randn(3, 4)
+    assert_close(torch.jit.script(net)(x, None, 5), net(x, steps=5))
+
+
+def test_cell_is_scriptable_as_it_is():
+    for cell in (elman.RNNCell(4, 6, nonlinearity="sigmoid"), elman.RNNCell(4, 6, bias=False)):
+        scripted = save_and_load(torch.jit.script(cell))
+        x, hx = torch.randn(3, 4), torch.randn(3, 6)
+        assert_close(scripted(x), cell(x))
+        assert_close(scripted(x, hx), cell(x, hx))
+
+
+def test_errors_in_script_name_the_argument():
+    scripted = torch.jit.script(elman.RNN(4, 6))
+    with pytest.raises(RuntimeError, match=r"input.size\(-1\) must be equal to input_size"):
+        scripted(torch.randn(5, 3, 5))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+def test_trace_runs_at_another_length():
+    rnn = elman.RNN(4, 6, 2, truncation=(1, 3))
+    traced = torch.jit.trace(rnn, torch.randn(5, 3, 4))
+    x = torch.randn(9, 2, 4)
+    assert_close(traced(x), rnn(x))
+    assert_close(gradients(traced, x), gradients(rnn, x))
+
+
+def test_parametrized_weights_are_refused():
+    rnn = elman.RNN(4, 6)
+    torch.nn.utils.parametrize.register_parametrization(rnn, "weight_hh_l0", torch.nn.Identity())
+    with pytest.raises(RuntimeError, match="weight_hh_l0 is not a Parameter"):
+        torch.jit.script(rnn)

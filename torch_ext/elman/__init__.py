@@ -1,0 +1,26 @@
+"""elman: the Elman recurrent network as fused PyTorch operators, with explicit truncated BPTT.
+
+>>> import torch, elman
+>>> rnn = elman.RNN(10, 20, num_layers=2, truncation=(5, 20))  # otherwise as torch.nn.RNN
+>>> output, h_n = rnn(torch.randn(100, 3, 10))
+>>> output.sum().backward()  # every 5 steps, errors go back through at most 20
+
+The operators themselves are `torch.ops.elman.rnn`, `torch.ops.elman.rnn.data` (packed sequences)
+and `torch.ops.elman.rnn_cell`.
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 - pip is not the only way to get here
+    raise ImportError(f"elman needs Python 3.10 or later, but this is Python {sys.version}")
+
+from elman._library import cmake_prefix_path, load
+
+load()
+
+from elman._build_info import version as __version__  # noqa: E402
+from elman.network import Network  # noqa: E402
+from elman.rnn import RNN  # noqa: E402
+from elman.rnn_cell import RNNCell  # noqa: E402
+
+__all__ = ["RNN", "Network", "RNNCell", "__version__", "cmake_prefix_path"]

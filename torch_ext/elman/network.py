@@ -1,0 +1,201 @@
+"""`Network`: the textbook's recurrent network, Elman layers with an output layer."""
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.rnn import RNN
+
+__all__ = ["Network"]
+
+_MAPPINGS = ("many_to_many", "many_to_one", "one_to_many")
+_OUTPUTS = ("identity", "softmax", "sigmoid", "tanh")
+
+
+class Network(torch.nn.Module):
+    r"""The textbook's recurrent network: Elman layers, and an output layer at some of the steps.
+
+    .. math::
+        y_t = f_y(W_y h_t + b_y)
+
+    where :math:`h_t` is the last layer's state (Elman 1990); with two directions
+    :math:`y_t = f_y(W_y^\rightarrow h_t^\rightarrow + W_y^\leftarrow h_t^\leftarrow + b_y)`. The
+    parameters are those of :class:`RNN` under ``rnn.``, ``out.weight`` `(O, D * H)` and
+    ``out.bias``.
+
+    Args:
+        input_size: The number of expected features in the input
+        hidden_size: The number of features in the hidden state
+        output_size: The number of features in the output
+        mapping: which steps have inputs and outputs. ``'many_to_many'``: an output for each input.
+            ``'many_to_one'``: one output, from each sequence's last step; with two directions from
+            both directions' final states. ``'one_to_many'``: an input for the first step, then each
+            output is the next step's input; needs ``output_size == input_size``, one direction and
+            full BPTT, since the error goes back through the outputs fed back too. Default:
+            ``'many_to_many'``
+        output: the output function, ``'identity'``, ``'softmax'`` (over features), ``'sigmoid'`` or
+            ``'tanh'``. Default: ``'identity'``
+        **rnn_arguments: those of :class:`RNN`; ``device`` and ``dtype`` are the output layer's too
+
+    Inputs: input, hx, \*, steps
+        * **input**: as for :class:`RNN`, packed or not. For one-to-many one step: `(B, I)`,
+          `(1, B, I)` or, with ``batch_first``, `(B, 1, I)`; `(I)` unbatched.
+        * **hx**: `(L * D, B, H)`, or `(L * D, H)` unbatched. Default: zeros
+        * **steps**: for one-to-many, and only there: the number of outputs
+
+    Outputs: y, h_n
+        * **y**: `(T, B, O)` laid out as the input, a PackedSequence if the input is one; `(B, O)`
+          for many-to-one; `(steps, B, O)`, or `(B, steps, O)` with ``batch_first``, for
+          one-to-many. Unbatched without B.
+        * **h_n**: as :class:`RNN` gives it.
+
+    Example::
+
+        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", output="softmax", truncation=20)
+        >>> y, h_n = net(torch.randn(100, 4, 8))  # y: [4, 5]
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        *,
+        mapping: str = "many_to_many",
+        output: str = "identity",
+        **rnn_arguments,
+    ) -> None:
+        super().__init__()
+        if mapping not in _MAPPINGS:
+            raise ValueError(
+                f"Unknown mapping '{mapping}'. Select from 'many_to_many', 'many_to_one' or "
+                "'one_to_many'."
+            )
+        if output not in _OUTPUTS:
+            raise ValueError(
+                f"Unknown output '{output}'. Select from 'identity', 'softmax', 'sigmoid' or "
+                "'tanh'."
+            )
+        if output_size <= 0:
+            raise ValueError(f"output_size must be greater than zero, got {output_size}")
+        self.mapping = mapping
+        self.output = output
+        self.rnn = RNN(input_size, hidden_size, **rnn_arguments)
+        if mapping == "one_to_many":
+            if output_size != input_size:
+                raise ValueError(
+                    "one_to_many feeds each output back as the next input: output_size must be "
+                    f"equal to input_size. Expected {input_size}, got {output_size}"
+                )
+            if self.rnn.bidirectional:
+                raise ValueError("one_to_many generates in order: bidirectional must be False")
+            self._check_full_bptt()
+        self.out = torch.nn.Linear(
+            hidden_size * (2 if self.rnn.bidirectional else 1),
+            output_size,
+            device=rnn_arguments.get("device"),
+            dtype=rnn_arguments.get("dtype"),
+        )
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Tensor | None = None, *, steps: int | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """Runs the network; see the class for shapes."""
+        if not isinstance(input, PackedSequence):
+            return self._forward_padded(input, hx, steps)
+        if self.mapping == "one_to_many":
+            raise ValueError("input: one_to_many takes one step, not a PackedSequence")
+        self._check_no_steps(steps)
+        states, h_n = self.rnn(input, hx)
+        if self.mapping == "many_to_one":
+            return self._output_of(self._last_layer(h_n)), h_n
+        return states._replace(data=self._output_of(states.data)), h_n
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"mapping={self.mapping}, output={self.output}"
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script compiles in place of this module."""
+        twin = _ScriptableNetwork.__new__(_ScriptableNetwork)
+        twin.__dict__.update(self.__dict__)
+        twin._modules = self._modules.copy()
+        return twin
+
+    def _forward_padded(
+        self, input: Tensor, hx: Tensor | None, steps: int | None
+    ) -> tuple[Tensor, Tensor]:
+        if self.mapping == "one_to_many":
+            return self._generate(input, hx, steps)
+        self._check_no_steps(steps)
+        states, h_n = self.rnn(input, hx)
+        if self.mapping == "many_to_one":
+            return self._output_of(self._last_layer(h_n)), h_n
+        return self._output_of(states), h_n
+
+    def _generate(
+        self, input: Tensor, hx: Tensor | None, steps: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Each output as the next input. input: one step; returns y and h_n as `forward`."""
+        self._check_full_bptt()
+        if steps is None or steps < 1:
+            raise ValueError(f"steps must be at least 1 for one_to_many, got {steps}")
+        step_dim = 1 if self.rnn.batch_first and input.dim() > 1 else 0
+        if input.dim() in (1, 2):
+            input = input.unsqueeze(step_dim)
+        elif input.dim() != 3 or input.size(step_dim) != 1:
+            raise ValueError(
+                "input: one_to_many takes one step of shape [B, I], [1, B, I] ([B, 1, I] with "
+                f"batch_first) or, unbatched, [I]; got {list(input.shape)}"
+            )
+        outputs: list[Tensor] = []
+        state = hx
+        for _ in range(steps):
+            states, state = self.rnn(input, state)
+            input = self._output_of(states)
+            outputs.append(input)
+        assert state is not None  # for TorchScript: steps >= 1
+        return torch.cat(outputs, dim=step_dim), state
+
+    def _output_of(self, h: Tensor) -> Tensor:
+        """Y = f_y(W_y h + b_y). h: [..., D*H]; returns [..., O]."""
+        y = self.out(h)
+        if self.output == "softmax":
+            return torch.softmax(y, dim=-1)
+        if self.output == "sigmoid":
+            return torch.sigmoid(y)
+        if self.output == "tanh":
+            return torch.tanh(y)
+        return y
+
+    def _last_layer(self, h_n: Tensor) -> Tensor:
+        """The last layer's final states. h_n: [L*D, ..., H]; returns [..., D*H]."""
+        if self.rnn.bidirectional:
+            return torch.cat([h_n[-2], h_n[-1]], dim=-1)
+        return h_n[-1]
+
+    def _check_no_steps(self, steps: int | None) -> None:
+        if steps is not None:
+            raise ValueError(f"steps is for mapping 'one_to_many' only, got steps = {steps}")
+
+    def _check_full_bptt(self) -> None:
+        # Its windows would have to cut the path through the outputs fed back too, which the
+        # operator, called once for each step, does not see.
+        if self.rnn._k1 != 0:
+            raise ValueError("one_to_many needs full BPTT: truncation must be None")
+
+
+class _ScriptableNetwork(Network):
+    """The twin of a `Network` that torch.jit.script compiles; see `_ScriptableRNN`."""
+
+    def forward(
+        self, input: Tensor, hx: Tensor | None = None, steps: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        if not torch.jit.is_scripting():
+            return super().forward(input, hx, steps=steps)
+        return self._forward_padded(input, hx, steps)
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        return self
+
+    def _get_name(self) -> str:
+        return "Network"

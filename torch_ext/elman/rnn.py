@@ -1,0 +1,331 @@
+"""`RNN`: torch.nn.RNN on elman's operators, with truncation."""
+
+import operator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+__all__ = ["RNN", "Truncation"]
+
+#: None is full BPTT; k is TBPTT(k, k); (k1, k2) is TBPTT(k1, k2).
+Truncation = None | int | tuple[int, int]
+
+_NONLINEARITIES = ("tanh", "relu", "sigmoid")
+
+# The overloads, bound once: resolving them at every call would cost more than a small call itself.
+_rnn_padded = torch.ops.elman.rnn.default
+_rnn_packed = torch.ops.elman.rnn.data
+
+
+def check_nonlinearity(nonlinearity: str) -> None:
+    """Raises ValueError, in torch's words, unless `nonlinearity` is the name of one."""
+    if nonlinearity not in _NONLINEARITIES:
+        raise ValueError(
+            f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh', 'relu' or 'sigmoid'."
+        )
+
+
+def _parse_truncation(truncation: Truncation, bidirectional: bool) -> tuple[int, int]:
+    """The (k1, k2) of the operators, (0, 0) for full BPTT."""
+    if truncation is None:
+        return 0, 0
+    pair = truncation if isinstance(truncation, (tuple, list)) else (truncation, truncation)
+    if len(pair) != 2 or any(isinstance(k, bool) or not hasattr(k, "__index__") for k in pair):
+        raise TypeError(
+            f"truncation should be None, an int k or a pair of ints (k1, k2), got: {truncation!r}"
+        )
+    k1, k2 = (operator.index(k) for k in pair)
+    if k1 < 1:
+        raise ValueError(f"truncation: k1 must be at least 1, got k1 = {k1}, k2 = {k2}")
+    if k2 < k1:
+        raise ValueError(f"truncation: k2 must be at least k1, got k1 = {k1}, k2 = {k2}")
+    if bidirectional and k1 != k2:
+        raise ValueError(
+            "truncation: k1 < k2 is not defined for a bidirectional network, which has no online "
+            f"order; expected k1 = k2, got k1 = {k1}, k2 = {k2}"
+        )
+    return k1, k2
+
+
+class RNN(torch.nn.RNNBase):
+    r"""A multi-layer Elman RNN (Elman 1990) with tanh, ReLU or sigmoid non-linearity.
+
+    For each element of the input sequence each layer computes
+
+    .. math::
+        h_t = f(x_t W_{ih}^T + b_{ih} + h_{t-1} W_{hh}^T + b_{hh})
+
+    A drop-in for :class:`torch.nn.RNN`: the same arguments, shapes, state-dict keys, defaults,
+    initial parameters for the same seed, and errors. It derives from :class:`torch.nn.RNNBase` and
+    not from :class:`torch.nn.RNN`, every subclass of which ``torch.compile(fullgraph=True)``
+    refuses.
+
+    Args:
+        input_size: The number of expected features in the input `x`
+        hidden_size: The number of features in the hidden state `h`
+        num_layers: Number of recurrent layers. Default: 1
+        nonlinearity: ``'tanh'``, ``'relu'`` or ``'sigmoid'``. Default: ``'tanh'``
+        bias: If ``False``, then the layer does not use bias weights. Default: ``True``
+        batch_first: If ``True``, then the batched input and output tensors are provided as
+            `(batch, seq, feature)`. Default: ``False``
+        dropout: If non-zero, the probability of the dropout on the outputs of each layer except the
+            last. Default: 0
+        bidirectional: If ``True``, becomes a bidirectional RNN. Default: ``False``
+        truncation: how far gradients go back in time; it never changes the outputs. ``None``: full
+            back-propagation through time. ``(k1, k2)``: TBPTT(k1, k2) (Williams & Peng 1990,
+            Sutskever 2013): every k1 steps, the losses of the last k1 outputs go back through at
+            most k2 steps. ``k``: the same as ``(k, k)``, the gradient of a loop that detaches the
+            state every k steps. With two directions k1 = k2. The attribute may be set at any time.
+            Default: ``None``
+
+    Inputs: input, hx, \*, reset, carry_scale
+        * **input**: `(T, H_in)` unbatched, `(T, B, H_in)` or, with ``batch_first``, `(B, T, H_in)`;
+          or a :class:`torch.nn.utils.rnn.PackedSequence`.
+        * **hx**: `(L * D, H_out)` unbatched or `(L * D, B, H_out)`, the initial state. Default:
+          zeros
+        * **reset**: bool, the input's shape without its last dimension. Where it is true, the state
+          before the step counts as zero, and no gradient crosses (a new document begins).
+        * **carry_scale**: floating point, as ``reset`` or `(T)`; never differentiated. Multiplies
+          the gradient that flows from a step to the state before it; one direction only.
+
+        Packed input takes neither ``reset`` nor ``carry_scale``.
+
+    Outputs: output, h_n
+        * **output**: `(T, D * H_out)`, `(T, B, D * H_out)` or `(B, T, D * H_out)`, the last layer's
+          states; a PackedSequence if the input is one.
+        * **h_n**: `(L * D, H_out)` or `(L * D, B, H_out)`, each layer's final state.
+
+    Example::
+
+        >>> rnn = elman.RNN(10, 20, 2, truncation=(5, 20))
+        >>> output, h_n = rnn(torch.randn(100, 3, 10), torch.randn(2, 3, 20))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        truncation: Truncation = None,
+        **unsupported,
+    ) -> None:
+        if "proj_size" in unsupported:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        if unsupported:
+            raise TypeError(f"RNN got an unexpected keyword argument '{next(iter(unsupported))}'")
+        check_nonlinearity(nonlinearity)
+        super().__init__(
+            # RNNBase knows the modes of torch.nn.RNN only; they all have the same parameters.
+            "RNN_TANH",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+        self.mode = f"RNN_{nonlinearity.upper()}"
+        self.nonlinearity = nonlinearity
+        self.truncation = truncation
+
+    @property
+    def truncation(self) -> tuple[int, int] | None:
+        """None (full BPTT) or (k1, k2); may be set to k too, which means (k, k)."""
+        return (self._k1, self._k2) if self._k1 else None
+
+    @truncation.setter
+    def truncation(self, truncation: Truncation) -> None:
+        self._k1, self._k2 = _parse_truncation(truncation, self.bidirectional)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Tensor | None = None,
+        *,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """Runs the network over a whole sequence; see the class for shapes."""
+        if isinstance(input, PackedSequence):
+            for name, value in (("reset", reset), ("carry_scale", carry_scale)):
+                if value is not None:
+                    raise ValueError(f"{name} is not supported with packed input")
+            return self.forward_with_packed_input(input, hx)
+        weights = self._current_weights()
+        self._check_padded(input, hx, weights[0])
+        return _rnn_padded(
+            input,
+            hx,
+            weights,
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            self.batch_first,
+            nonlinearity=self.nonlinearity,
+            k1=self._k1,
+            k2=self._k2,
+            reset=reset,
+            carry_scale=carry_scale,
+        )
+
+    def forward_with_packed_input(
+        self, input: PackedSequence, hx: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]:
+        """What `forward` does with packed input; `hx`, `h_n` in the order of the sequences."""
+        data, batch_sizes, sorted_indices, unsorted_indices = input
+        weights = self._current_weights()
+        self._check_dtype_and_size(data, weights[0])
+        if hx is None:
+            # The operator could take None, but compilers cannot know h_n's batch size then: it is a
+            # value in batch_sizes, where everything else has a shape.
+            batch = batch_sizes[0] if sorted_indices is None else sorted_indices.size(0)
+            cells = self.num_layers * (2 if self.bidirectional else 1)
+            hx = torch.zeros(cells, batch, self.hidden_size, dtype=data.dtype, device=data.device)
+        else:
+            hx = self.permute_hidden(hx, sorted_indices)
+        output, h_n = _rnn_packed(
+            data,
+            batch_sizes,
+            hx,
+            weights,
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            nonlinearity=self.nonlinearity,
+            k1=self._k1,
+            k2=self._k2,
+        )
+        packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+        return packed, self.permute_hidden(h_n, unsorted_indices)
+
+    def flatten_parameters(self) -> None:
+        """Does nothing: the kernels take the parameters wherever they lie."""
+
+    def extra_repr(self) -> str:  # noqa: D102
+        text = super().extra_repr()
+        if self.nonlinearity == "sigmoid":
+            text += ", nonlinearity=sigmoid"
+        if self.truncation is not None:
+            text += f", truncation={self.truncation}"
+        return text
+
+    def __setstate__(self, state) -> None:
+        # A state of torch.nn.RNN is as good as one of our own: it has no truncation.
+        super().__setstate__({"_k1": 0, "_k2": 0, **state})
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script compiles in place of this module."""
+        for name in self._flat_weights_names:
+            if name not in self._parameters:
+                raise RuntimeError(
+                    f"torch.jit.script: {name} is not a Parameter of this elman.RNN (parametrized "
+                    "or pruned?), and TorchScript cannot call what makes it; remove that first"
+                )
+        twin = _ScriptableRNN.__new__(_ScriptableRNN)
+        twin.__dict__.update(self.__dict__)
+        twin._parameters = self._parameters.copy()
+        twin._init_flat_weights()
+        return twin
+
+    def _current_weights(self) -> list[Tensor]:
+        # Looked up by name at each call, so that whatever replaced a weight since the last one
+        # (functional_call, parametrize, pruning, an assignment) counts. In the common case the
+        # dictionary has them all, and getattr, which is slow on a Module, is not needed.
+        names = self._flat_weights_names
+        parameters = self._parameters
+        for name in names:
+            if name not in parameters:
+                return [getattr(self, name) for name in names]
+        return [parameters[name] for name in names]
+
+    def _check_dtype_and_size(self, input: Tensor, weight: Tensor) -> None:
+        if input.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+            raise ValueError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
+                f"Convert input: input.to({weight.dtype}), "
+                f"or convert model: model.to({input.dtype})"
+            )
+        if input.size(-1) != self.input_size:
+            raise RuntimeError(
+                "input.size(-1) must be equal to input_size. "
+                f"Expected {self.input_size}, got {input.size(-1)}"
+            )
+
+    def _check_padded(self, input: Tensor, hx: Tensor | None, weight: Tensor) -> None:
+        """The checks of torch.nn.RNN, in its order and its words; the operator checks the rest."""
+        dim = input.dim()
+        if dim not in (2, 3):
+            raise ValueError(f"RNN: Expected input to be 2D or 3D, got {dim}D tensor instead")
+        if hx is not None and hx.dim() != dim:
+            kind = "batched 3-D" if dim == 3 else "unbatched 2-D"
+            raise RuntimeError(
+                f"For {kind} input, hx should also be {dim}-D but got {hx.dim()}-D tensor"
+            )
+        self._check_dtype_and_size(input, weight)
+        if hx is not None:
+            if dim == 3:
+                batch = input.size(0 if self.batch_first else 1)
+            else:
+                batch, hx = 1, hx.unsqueeze(1)
+            cells = self.num_layers * (2 if self.bidirectional else 1)
+            self.check_hidden_size(hx, (cells, batch, self.hidden_size))
+
+
+class _ScriptableRNN(RNN):
+    """The twin of an `RNN` that torch.jit.script compiles, with the same parameters and keys.
+
+    TorchScript refuses keyword-only arguments with defaults, so here they are positional. Scripting
+    a module that contains an `RNN` leaves this twin in its place, so it is an `RNN` in every
+    respect.
+    """
+
+    __jit_unused_properties__: ClassVar = ["all_weights", "truncation"]
+
+    def forward(
+        self,
+        input: Tensor,
+        hx: Tensor | None = None,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        if not torch.jit.is_scripting():
+            return super().forward(input, hx, reset=reset, carry_scale=carry_scale)
+        return torch.ops.elman.rnn(
+            input,
+            hx,
+            self._flat_weights,
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            self.batch_first,
+            nonlinearity=self.nonlinearity,
+            k1=self._k1,
+            k2=self._k2,
+            reset=reset,
+            carry_scale=carry_scale,
+        )
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        return self
+
+    def _get_name(self) -> str:
+        return "RNN"

@@ -1,0 +1,69 @@
+"""`RNNCell`: torch.nn.RNNCell on elman's operators."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from elman.rnn import check_nonlinearity
+
+__all__ = ["RNNCell"]
+
+
+class RNNCell(torch.nn.RNNCellBase):
+    r"""An Elman RNN cell with tanh, ReLU or sigmoid non-linearity: one step of :class:`elman.RNN`.
+
+    .. math::
+        h' = f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})
+
+    A drop-in for :class:`torch.nn.RNNCell`, which however accepts a wrong ``nonlinearity`` until it
+    is called.
+
+    Args:
+        input_size: The number of expected features in the input `x`
+        hidden_size: The number of features in the hidden state `h`
+        bias: If ``False``, then the layer does not use bias weights. Default: ``True``
+        nonlinearity: ``'tanh'``, ``'relu'`` or ``'sigmoid'``. Default: ``'tanh'``
+
+    Inputs: input, hx
+        * **input**: `(B, H_in)` or `(H_in)`
+        * **hx**: `(B, H_out)` or `(H_out)`. Default: zeros
+
+    Outputs: h'
+        * **h'**: `(B, H_out)` or `(H_out)`, the next state
+
+    Example::
+
+        >>> cell = elman.RNNCell(10, 20)
+        >>> hx = torch.zeros(3, 20)
+        >>> for x in torch.randn(6, 3, 10):
+        ...     hx = cell(x, hx)
+    """
+
+    __constants__: ClassVar = ["input_size", "hidden_size", "bias", "nonlinearity"]
+    nonlinearity: str
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device=None,
+        dtype=None,
+    ) -> None:
+        check_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, bias, num_chunks=1, device=device, dtype=dtype)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """One step; see the class for shapes."""
+        return torch.ops.elman.rnn_cell(
+            input,
+            hx,
+            self.weight_ih,
+            self.weight_hh,
+            self.bias_ih,
+            self.bias_hh,
+            nonlinearity=self.nonlinearity,
+        )
