@@ -294,6 +294,7 @@ std::vector<at::Tensor> unstack(const RnnArguments& args, const Layout& layout,
 }  // namespace
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
+  const WithoutAutocast guard;
   const Layout layout(args);
   auto layers = unstack(args, layout, grads.saved.states);
   layers.push_back(layout.from_caller(grads.output).to(compute_type(args)));
@@ -303,6 +304,7 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
+  const WithoutAutocast guard;
   const Layout layout(args);
   auto states = compute_states(args, layout, grads.saved.masks);
   return Gradient(args, grads, layout, std::move(states.layers),

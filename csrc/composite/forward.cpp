@@ -8,6 +8,7 @@
 namespace elman::composite {
 
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+  const WithoutAutocast guard;
   const auto dtype = args.input.scalar_type();
   const Layout layout(args);
   const auto run = compute_states(args, layout, std::nullopt);

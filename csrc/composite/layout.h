@@ -1,12 +1,19 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cstdint>
 
 #include "arguments.h"
 
 namespace elman::composite {
+
+/// The engine has been given tensors of the dtype to compute in: autocast, if it is on, must not
+/// cast the operators inside.
+struct WithoutAutocast {
+  c10::impl::ExcludeDispatchKeyGuard guard{c10::autocast_dispatch_keyset};
+};
 
 /// The engine computes in one form only: time major, batched, padded, x: [T, B, C]. This class
 /// leads from the caller's form (batch_first, unbatched, packed) and from the stored form (Saved)

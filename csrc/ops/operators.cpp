@@ -1,6 +1,7 @@
 #include "ops/operators.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <elman/functional.h>
 
 #include "ops/signatures.h"
 
@@ -8,8 +9,8 @@ namespace elman {
 namespace {
 
 template <typename Signature>
-c10::TypedOperatorHandle<Signature> find(const char* name, const char* overload = "") {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
+c10::TypedOperatorHandle<Signature> find(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
 }
 
 }  // namespace
@@ -34,15 +35,11 @@ std::vector<at::Tensor> call_rnn_backward(const RnnArguments& a, const BackwardA
 }
 
 std::tuple<at::Tensor, at::Tensor> call_rnn(const RnnArguments& a) {
-  if (a.packed()) {
-    static const auto op = find<RnnDataSignature>("elman::rnn", "data");
-    return op.call(a.input, *a.batch_sizes, a.hx, a.params, a.has_biases, a.num_layers, a.dropout,
-                   a.train, a.bidirectional, a.nonlinearity, a.k1, a.k2);
-  }
-  static const auto op = find<RnnSignature>("elman::rnn");
-  return op.call(a.input, a.hx, a.params, a.has_biases, a.num_layers, a.dropout, a.train,
-                 a.bidirectional, a.batch_first, a.nonlinearity, a.k1, a.k2, a.reset,
-                 a.carry_scale);
+  if (a.packed())
+    return rnn(a.input, *a.batch_sizes, a.hx, a.params, a.has_biases, a.num_layers, a.dropout,
+               a.train, a.bidirectional, a.nonlinearity, a.k1, a.k2);
+  return rnn(a.input, a.hx, a.params, a.has_biases, a.num_layers, a.dropout, a.train,
+             a.bidirectional, a.batch_first, a.nonlinearity, a.k1, a.k2, a.reset, a.carry_scale);
 }
 
 }  // namespace elman
