@@ -15,7 +15,8 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-add_compile_options(-Wall -Wextra)
+# GCC 12 takes the tensor inside an empty std::optional for one that may be used.
+add_compile_options(-Wall -Wextra -Wno-maybe-uninitialized)
 # Messages and assertions name files as they lie in the repository, and no build path is installed.
 # ccache hands the compiler paths relative to the build folder.
 file(RELATIVE_PATH relative_source_dir "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
