@@ -1,0 +1,113 @@
+#include "curves.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <iomanip>
+#include <numeric>
+#include <stdexcept>
+
+namespace char_lm {
+namespace {
+
+double Sum(const std::vector<double>& values, size_t begin, size_t end) {
+  return std::accumulate(values.begin() + static_cast<std::ptrdiff_t>(begin),
+                         values.begin() + static_cast<std::ptrdiff_t>(end), 0.0);
+}
+
+double Mean(const std::vector<double>& values, size_t begin, size_t end) {
+  return Sum(values, begin, end) / static_cast<double>(end - begin);
+}
+
+struct Difference {
+  double value = 0;
+  size_t update = 0;
+};
+
+Difference LargestDifference(const std::vector<double>& a, const std::vector<double>& b) {
+  Difference largest;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(a[i] - b[i]);
+    if (difference > largest.value) largest = {difference, i + 1};
+  }
+  return largest;
+}
+
+void PrintTable(const Curve& ours, const Curve& theirs) {
+  const size_t updates = ours.losses.size();
+  const size_t rows = std::min<size_t>(12, updates);
+  const double highest = *std::max_element(ours.losses.begin(), ours.losses.end());
+  std::printf("%15s %10s %14s   loss, nats per character\n", "updates", ours.name.c_str(),
+              theirs.name.c_str());
+  for (size_t row = 0; row < rows; ++row) {
+    const size_t begin = row * updates / rows;
+    const size_t end = (row + 1) * updates / rows;
+    const double our_loss = Mean(ours.losses, begin, end);
+    const std::string bar(static_cast<size_t>(std::max(0.0, 36 * our_loss / highest)), '#');
+    std::printf("%6zu - %6zu %10.4f %14.4f   %s\n", begin + 1, end, our_loss,
+                Mean(theirs.losses, begin, end), bar.c_str());
+  }
+}
+
+}  // namespace
+
+double Speed(const Curve& curve, size_t updates) {
+  const size_t all = curve.seconds.size();
+  const size_t begin = updates == 0 || updates > all ? 0 : all - updates;
+  const double seconds = Sum(curve.seconds, begin, all);
+  return seconds > 0 ? static_cast<double>(all - begin) * curve.characters_per_update / seconds : 0;
+}
+
+std::vector<double> Smoothed(const std::vector<double>& values, size_t window) {
+  std::vector<double> means(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    means[i] = Mean(values, i + 1 - std::min(window, i + 1), i + 1);
+  }
+  return means;
+}
+
+void PrintSummary(const Curve& ours, const Curve& theirs, size_t block) {
+  PrintTable(ours, theirs);
+  const Difference single = LargestDifference(ours.losses, theirs.losses);
+  const size_t window = std::max<size_t>(1, ours.losses.size() / 50);
+  const Difference smooth =
+      LargestDifference(Smoothed(ours.losses, window), Smoothed(theirs.losses, window));
+  std::printf(
+      "\nlargest difference of the curves: %.2e (update %zu); of the means over %zu: %.2e\n",
+      single.value, single.update, window, smooth.value);
+  std::printf("  float32 rounds differently in the two, and training amplifies that; --lockstep\n");
+  std::printf("  shows in float64 that the gradients are the same\n");
+
+  std::vector<double> ratios;  // block by block, since the machine's speed wanders
+  for (size_t begin = 0; begin + block <= ours.seconds.size(); begin += block) {
+    ratios.push_back(Sum(theirs.seconds, begin, begin + block) /
+                     Sum(ours.seconds, begin, begin + block));
+  }
+  std::printf("\n%-14s %9.0f characters/s\n%-14s %9.0f characters/s\n", ours.name.c_str(),
+              Speed(ours), theirs.name.c_str(), Speed(theirs));
+  std::printf("speed ratio    %9.2f", Speed(ours) / Speed(theirs));
+  if (!ratios.empty()) {
+    std::sort(ratios.begin(), ratios.end());
+    const auto quantile = [&](double q) {
+      return ratios[static_cast<size_t>(q * static_cast<double>(ratios.size() - 1))];
+    };
+    std::printf("   (blocks of %zu updates in turn: median %.2f, middle half %.2f to %.2f)", block,
+                quantile(0.5), quantile(0.25), quantile(0.75));
+  }
+  std::printf("\n");
+}
+
+void WriteCsv(const std::filesystem::path& path, const Curve& ours, const Curve& theirs) {
+  std::ofstream file(path);
+  file << std::setprecision(17) << "update," << ours.name << "_loss," << theirs.name << "_loss,"
+       << ours.name << "_seconds," << theirs.name << "_seconds\n";
+  for (size_t i = 0; i < std::min(ours.losses.size(), theirs.losses.size()); ++i) {
+    file << i + 1 << ',' << ours.losses[i] << ',' << theirs.losses[i] << ',' << ours.seconds[i]
+         << ',' << theirs.seconds[i] << '\n';
+  }
+  file.close();
+  if (!file) throw std::runtime_error("cannot write '" + path.string() + "'");
+}
+
+}  // namespace char_lm

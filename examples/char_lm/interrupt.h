@@ -1,0 +1,11 @@
+#pragma once
+
+namespace char_lm {
+
+// From now on the first Ctrl-C (or SIGTERM) only makes Interrupted() true; the second ends the
+// program at once.
+void CatchInterrupts();
+
+bool Interrupted();
+
+}  // namespace char_lm

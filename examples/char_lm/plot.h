@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "curves.h"
+
+namespace char_lm {
+
+// A self-contained SVG with two panels, loss by update and loss by seconds of training.
+void WritePlot(const std::filesystem::path& path, const std::string& title, const Curve& ours,
+               const Curve& theirs);
+
+}  // namespace char_lm
