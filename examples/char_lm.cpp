@@ -131,7 +131,7 @@ void PrintFiles(const Options& options) {
 }
 
 void PrintCommands(const std::string& program, const Options& options) {
-  const std::string output = " --output " + options.output.string();
+  const std::string output = " --output " + std::filesystem::absolute(options.output).string();
   std::printf("\nmore of it:\n");
   std::printf("  %s --text FILE             your own text\n", program.c_str());
   std::printf("  %s%s --resume --updates %lld   go on\n", program.c_str(), output.c_str(),
@@ -141,8 +141,23 @@ void PrintCommands(const std::string& program, const Options& options) {
               program.c_str());
 }
 
+// As it can be typed in any directory.
+std::string Program(const std::string& argument) {
+  const bool from_path = argument.find('/') == std::string::npos;
+  return from_path ? argument : std::filesystem::weakly_canonical(argument).string();
+}
+
+// The text's path made absolute: a checkpoint outlives the directory that a program was started in.
+Options ReadOptions(int argc, char** argv, const Options& defaults) {
+  Options options = ParseOptions(argc, argv, defaults);
+  std::string& text = options.settings.text;
+  if (!text.empty()) text = std::filesystem::absolute(text).string();
+  return options;
+}
+
 int Run(int argc, char** argv) {
-  Options options = ParseOptions(argc, argv, Options());
+  const std::string program = Program(argv[0]);
+  Options options = ReadOptions(argc, argv, Options());
   if (options.help) {
     std::printf("%s", Usage(argv[0]).c_str());
     return 0;
@@ -150,7 +165,7 @@ int Run(int argc, char** argv) {
   CatchInterrupts();
   if (options.resume) {
     const Settings before = LoadOptions(options.output).settings;
-    options = ParseOptions(argc, argv, LoadOptions(options.output));
+    options = ReadOptions(argc, argv, LoadOptions(options.output));
     const std::vector<std::string> differences = Differences(options.settings, before);
     if (!differences.empty()) {
       throw UsageError("this is not the run of the checkpoint: " + differences.front());
@@ -180,7 +195,7 @@ int Run(int argc, char** argv) {
     std::printf(
         "\ninterrupted after %lld and %lld updates. Go on with\n  %s --output %s --resume\n",
         static_cast<long long>(elman.updates()), static_cast<long long>(detach_loop.updates()),
-        argv[0], options.output.c_str());
+        program.c_str(), std::filesystem::absolute(options.output).c_str());
     return kInterruptedExit;
   }
   if (end == End::kTimeLimit) {
@@ -190,7 +205,7 @@ int Run(int argc, char** argv) {
   Report(options, text, elman, detach_loop);
   const bool equal = Script(options, text, elman);
   PrintFiles(options);
-  PrintCommands(argv[0], options);
+  PrintCommands(program, options);
   return equal ? 0 : 1;
 }
 
