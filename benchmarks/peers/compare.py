@@ -1,0 +1,128 @@
+"""Times elman and its peers, each in a process of its own, in turn.
+
+Idle threads that still spin would spoil the next one's time, so a gap lies between any two
+measurements. In every round each peer is measured once, in random order; a peer's ratio is the
+median over the rounds of its time to elman's in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cases import read_cases
+
+GAP = 0.03  # seconds between two measurements
+TOLERANCE = 1e-3  # of the checksums, float32 sums in different orders
+
+
+class Peer:
+    """A process that answers as peer.h says."""
+
+    def __init__(self, name: str, command: list[str], modes: tuple[str, ...], threads: int) -> None:
+        """Starts the process."""
+        self.name = name
+        self.modes = modes
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"},
+        )
+
+    def ask(self, line: str) -> list[float]:
+        """Sends a line and returns the numbers of the answer."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            sys.exit(f"{self.name} ended with code {self.process.wait()} at '{line}'")
+        time.sleep(GAP)
+        return [float(word) for word in answer[1:]]
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(peers: list[Peer], size: str, mode: str, rounds: int, seconds: float) -> dict:
+    """One case in one mode: for each peer its median time and its median ratio to elman's."""
+    calls, sums = {}, {}
+    for peer in peers:
+        once, *sums[peer.name] = peer.ask(f"prepare {size} {mode}")
+        calls[peer.name] = min(max(1, math.ceil(seconds / once)), 100000)
+    for peer in peers:
+        for ours, theirs in zip(sums["elman"], sums[peer.name], strict=True):
+            if not abs(ours - theirs) <= TOLERANCE * abs(ours):
+                sys.exit(f"{peer.name} computes something else than elman: {size} {mode} {sums}")
+    times = {peer.name: [] for peer in peers}
+    for _ in range(rounds):
+        for peer in random.sample(peers, len(peers)):
+            count = calls[peer.name]
+            times[peer.name].append(peer.ask(f"run {count}")[0] / count)
+    return {
+        "seconds": {name: statistics.median(values) for name, values in times.items()},
+        "ratios": {
+            name: statistics.median(a / b for a, b in zip(values, times["elman"], strict=True))
+            for name, values in times.items()
+            if name != "elman"
+        },
+    }
+
+
+def main() -> None:
+    """Measures every case that the peers have in common, and writes the results as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--elman", required=True, help="program elman_peer")
+    parser.add_argument("--onednn", help="program onednn_peer")
+    parser.add_argument("--jax", help="Python that has JAX")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.05, help="length of a measurement")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    # JAX takes as many threads as it has processors.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+
+    both = ("forward", "backward")
+    commands = [("elman", [arguments.elman], both)]
+    if arguments.onednn:
+        commands.append(("oneDNN", [arguments.onednn], both))
+        commands.append(("oneDNN inference", [arguments.onednn, "--inference"], ("forward",)))
+    if arguments.jax:
+        script = str(Path(__file__).with_name("jax_peer.py"))
+        commands.append(("JAX", [arguments.jax, script], both))
+    peers = [Peer(*command, arguments.threads) for command in commands]
+
+    rows = []
+    for case in read_cases():
+        if case.layers > 1 or case.directions > 1 or arguments.only not in case.name:
+            continue
+        size = f"{case.T} {case.B} {case.I} {case.H}"
+        for mode in both:
+            able = [peer for peer in peers if mode in peer.modes]
+            result = measure(able, size, mode, arguments.rounds, arguments.seconds)
+            rows.append({"case": case.name, "mode": mode, **result})
+            ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result["ratios"].items())
+            print(f"{case.name} {mode}: times of elman's: {ratios}", flush=True)
+    for peer in peers:
+        peer.close()
+    names = [peer.name for peer in peers]
+    arguments.output.write_text(json.dumps({"peers": names, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
