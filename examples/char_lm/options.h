@@ -25,7 +25,7 @@ struct Settings {
 struct Options {
   Settings settings;
   int64_t updates = 1500;
-  double time_limit = 90;  // seconds of training, after which the run ends as if it were through
+  double time_limit = 80;  // seconds of training, after which the run ends as if it were through
   int64_t block = 25;      // updates of one model before it is the other's turn
   int64_t checkpoint_every = 100;  // updates
   int64_t threads = 0;             // 0: as many as LibTorch takes by itself
