@@ -72,16 +72,21 @@ class WeightGradientBlock {
   Buffer<C> sum_;    ///< [m, n]
 };
 
-/// Block sizes of a weight gradient [hidden, n]: blocks large enough to be worth packing for, but
-/// one for each thread.
+/// Block sizes of a weight gradient [hidden, n]: as large as the cache allows, for packing's sake,
+/// and of one size, so that the threads finish together.
 struct Blocking {
   int64_t rows, columns;
 
-  Blocking(int64_t hidden, int64_t n, int64_t threads)
-      : rows(std::min<int64_t>(hidden, 384)), columns(std::min<int64_t>(n, 512)) {
-    const auto blocks = [&] { return ceil_div(hidden, rows) * ceil_div(n, columns); };
-    while (blocks() < threads && rows > 6) rows = std::max<int64_t>(6, ceil_div(rows, 12) * 6);
+  Blocking(int64_t hidden, int64_t n, int64_t threads) {
+    const int64_t across = ceil_div(n, 512);
+    columns = ceil_div(ceil_div(n, across), kPanelColumns) * kPanelColumns;
+    const int64_t most = ceil_div(hidden, kUnit);
+    int64_t down = ceil_div(hidden, 384);
+    while (across * down % threads != 0 && down < most) ++down;
+    rows = ceil_div(ceil_div(hidden, down), kUnit) * kUnit;
   }
+
+  static constexpr int64_t kUnit = 6;  ///< rows that the product's kernel takes at a time
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "composite/engine.h"
+#include "cpu/common.h"
 #include "cpu/rnn.h"
 #include "ops/signatures.h"
 
@@ -11,6 +12,13 @@
 
 namespace elman {
 namespace {
+
+/// at::empty for a result that the kernels write in full.
+at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  at::Tensor result = at::empty(sizes, options);
+  cpu::advise_huge_pages(result.mutable_data_ptr(), result.nbytes());
+  return result;
+}
 
 /// Whether the fused kernels take these arguments; the composite engine takes the others.
 bool has_fused_kernel(const RnnArguments& args) {
@@ -102,17 +110,16 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const DenseArguments dense(args);
   const StackShape& shape = dense.shape;
   const auto options = args.input.options();
-  const at::Tensor output = at::empty({shape.steps, shape.batch, shape.features()}, options);
+  const at::Tensor output = empty({shape.steps, shape.batch, shape.features()}, options);
   const at::Tensor h_n =
       at::empty({shape.num_layers * shape.num_directions, shape.batch, shape.hidden_size}, options);
   // Without a backward pass to come, a layer's states are read by the next layer only: two buffers
   // by turns.
   const int64_t inner = shape.num_layers - 1;
-  const at::Tensor states = inner == 0
-                                ? at::empty({0}, options)
-                                : at::empty({save_states ? inner : std::min<int64_t>(inner, 2),
-                                             shape.steps, shape.batch, shape.features()},
-                                            options);
+  const at::Tensor states = inner == 0 ? at::empty({0}, options)
+                                       : empty({save_states ? inner : std::min<int64_t>(inner, 2),
+                                                shape.steps, shape.batch, shape.features()},
+                                               options);
   const at::Tensor masks = args.draws_dropout() ? draw_masks(args, shape) : at::empty({0}, options);
 
   StackForward stack{shape,
@@ -152,7 +159,7 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
   std::vector<at::Tensor> results;
   const auto wanted = [&](size_t i, at::IntArrayRef sizes) -> void* {
     if (!grads.output_mask[i]) return nullptr;
-    results.push_back(at::empty(sizes, args.input.options()));
+    results.push_back(empty(sizes, args.input.options()));
     return results.back().mutable_data_ptr();
   };
   StackBackward stack{shape,
