@@ -242,42 +242,52 @@ void check_batch_sizes(const RnnArguments& args) {
               "), got ", args.hx ? shape_of(*args.hx) : "none");
 }
 
-void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                          const at::Tensor& w_ih, const at::Tensor& w_hh,
-                          const std::optional<at::Tensor>& b_ih,
-                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
-  TORCH_CHECK(input.defined(), "input must be a tensor, got an undefined one");
-  check_dtype(input, parse_nonlinearity(nonlinearity));
-  check_like_input(input, w_ih, [] { return "w_ih"; });
-  check_like_input(input, w_hh, [] { return "w_hh"; });
+namespace {
+
+void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                       const at::Tensor& w_ih, const at::Tensor& w_hh,
+                       const std::optional<at::Tensor>& b_ih,
+                       const std::optional<at::Tensor>& b_hh) {
+  TORCH_CHECK(w_ih.defined() && w_hh.defined(),
+              "w_ih and w_hh must be tensors, got undefined ones");
   TORCH_CHECK(w_ih.dim() == 2 && w_hh.dim() == 2, "w_ih and w_hh must have 2 dimensions, got ",
               w_ih.dim(), " and ", w_hh.dim());
   const c10::SymInt hidden = w_hh.sym_size(1);
   TORCH_CHECK(hidden > 0, "w_hh must not be empty, got shape ", shape_of(w_hh));
   check_matrix(w_hh, hidden, hidden, [] { return "w_hh"; });
   check_matrix(w_ih, hidden, w_ih.sym_size(1), [] { return "w_ih"; });
-  if (b_ih) {
-    check_like_input(input, *b_ih, [] { return "b_ih"; });
-    check_vector(*b_ih, hidden, [] { return "b_ih"; });
-  }
-  if (b_hh) {
-    check_like_input(input, *b_hh, [] { return "b_hh"; });
-    check_vector(*b_hh, hidden, [] { return "b_hh"; });
-  }
+  if (b_ih) check_vector(*b_ih, hidden, [] { return "b_ih"; });
+  if (b_hh) check_vector(*b_hh, hidden, [] { return "b_hh"; });
   TORCH_CHECK_VALUE(input.dim() == 1 || input.dim() == 2,
                     "RNNCell: Expected input to be 1D or 2D, got ", input.dim(), "D instead");
   TORCH_CHECK(input.sym_size(-1) == w_ih.sym_size(1), "input has inconsistent input_size: got ",
               input.sym_size(-1), " expected ", w_ih.sym_size(1));
   if (!hx) return;
-  check_like_input(input, *hx, [] { return "hx"; });
   TORCH_CHECK_VALUE(hx->dim() == 1 || hx->dim() == 2,
                     "RNNCell: Expected hidden to be 1D or 2D, got ", hx->dim(), "D instead");
   TORCH_CHECK(hx->dim() == input.dim(), "hx must have as many dimensions as input, expected ",
               input.dim(), ", got ", hx->dim());
   TORCH_CHECK(input.dim() == 1 || hx->sym_size(0) == input.sym_size(0), "Input batch size ",
-              input.sym_size(0), " doesn't match hidden batch size ", hx->sym_size(0));
-  TORCH_CHECK(hx->sym_size(-1) == hidden, "hx has inconsistent hidden_size: got ", hx->sym_size(-1),
-              ", expected ", hidden);
+              input.sym_size(0), " doesn't match hidden0 batch size ", hx->sym_size(0));
+  TORCH_CHECK(hx->sym_size(-1) == hidden, "hidden0 has inconsistent hidden_size: got ",
+              hx->sym_size(-1), ", expected ", hidden);
+}
+
+}  // namespace
+
+void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                          const at::Tensor& w_ih, const at::Tensor& w_hh,
+                          const std::optional<at::Tensor>& b_ih,
+                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
+  TORCH_CHECK(input.defined(), "input must be a tensor, got an undefined one");
+  check_dtype(input, parse_nonlinearity(nonlinearity));
+  // Shapes before dtypes, as torch's cell finds them.
+  check_cell_shapes(input, hx, w_ih, w_hh, b_ih, b_hh);
+  check_like_input(input, w_ih, [] { return "w_ih"; });
+  check_like_input(input, w_hh, [] { return "w_hh"; });
+  if (b_ih) check_like_input(input, *b_ih, [] { return "b_ih"; });
+  if (b_hh) check_like_input(input, *b_hh, [] { return "b_hh"; });
+  if (hx) check_like_input(input, *hx, [] { return "hx"; });
 }
 
 }  // namespace elman

@@ -231,7 +231,7 @@ CELL_DEFECTS = [
     ({"input": torch.zeros(B, I, dtype=torch.int32)}, RuntimeError, "input must be a float64"),
     ({"hx": torch.zeros(1, B, H)}, ValueError, "hidden to be 1D or 2D, got 3D"),
     ({"hx": torch.zeros(H)}, RuntimeError, "hx must have as many dimensions as input"),
-    ({"hx": torch.zeros(B, H + 1)}, RuntimeError, "hx has inconsistent hidden_size: got 7"),
+    ({"hx": torch.zeros(B, H + 1)}, RuntimeError, "hidden0 has inconsistent hidden_size: got 7"),
     ({"hx": torch.zeros(B, H, dtype=torch.float64)}, ValueError, "does not match hx dtype"),
     ({"w_ih": torch.zeros(H + 1, I)}, RuntimeError, "w_ih must have shape"),
     ({"w_hh": torch.zeros(H, H + 1)}, RuntimeError, "w_hh must have shape"),
