@@ -279,3 +279,20 @@ def test_changing_a_saved_tensor_in_place_is_noticed():
             victim.mul_(1.0)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             output.sum().backward()
+
+
+def test_input_without_features():
+    w_ih, w_hh = torch.empty(4, 0, dtype=torch.double), torch.randn(4, 4, dtype=torch.double)
+    biases = [torch.randn(4, dtype=torch.double), torch.zeros(4, dtype=torch.double)]
+    params = [p.requires_grad_() for p in (w_ih, w_hh, *biases)]
+    x = torch.empty(3, 2, 0, dtype=torch.double, requires_grad=True)
+    output, _ = torch.ops.elman.rnn(x, None, params, True, 1, 0.0, True, False, False)
+    h, expected = torch.zeros(2, 4, dtype=torch.double), []
+    for _ in range(3):
+        h = torch.tanh(biases[0] + biases[1] + h @ w_hh.T)
+        expected.append(h)
+    torch.testing.assert_close(output, torch.stack(expected))
+    actual = torch.autograd.grad(output.sum(), [x, *params])
+    assert actual[0].shape == x.shape and actual[1].shape == w_ih.shape
+    wanted = torch.autograd.grad(torch.stack(expected).sum(), params[1:])
+    torch.testing.assert_close(actual[2:], wanted)
