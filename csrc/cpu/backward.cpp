@@ -20,7 +20,7 @@ class StackSweep {
       : stack_(stack), shape_(stack.shape), cell_size_(shape_.rows() * shape_.hidden_size) {}
 
   void run() {
-    if (stack_.windows.disjoint()) {
+    if (stack_.windows.disjoint() && stack_.lag_norms == nullptr) {
       run_by_layer();
     } else {
       run_joint();
@@ -34,9 +34,12 @@ class StackSweep {
   const S* states(int64_t layer) const { return static_cast<const S*>(stack_.states[layer]); }
   /// mask: [T, B, D*H], the dropout factors of layer `layer`'s input, or null.
   const S* mask_below(int64_t layer) const {
-    if (layer == 0 || stack_.masks == nullptr) return nullptr;
-    return static_cast<const S*>(stack_.masks) + (layer - 1) * shape_.rows() * shape_.features();
+    if (layer == 0 || stack_.masks.empty()) return nullptr;
+    return static_cast<const S*>(stack_.masks[layer - 1]);
   }
+
+  /// carry_scale: [T, B] or null.
+  const C* carry_scale() const { return static_cast<const C*>(stack_.carry_scale); }
 
   PackedMatrix<C> packed(const void* weight, int64_t columns) const {
     PackedMatrix<C> matrix(shape_.hidden_size, columns);
@@ -47,8 +50,10 @@ class StackSweep {
   SweepCell<S> sweep_cell(int64_t layer, int64_t direction, const PackedMatrix<C>& weight_hh,
                           C* delta) const {
     const int64_t hidden = shape_.hidden_size;
-    SweepCell<S> cell{&weight_hh, states(layer) + direction * hidden, nullptr, delta,
-                      direction == 1};
+    SweepCell<S> cell{&weight_hh,     states(layer) + direction * hidden,
+                      nullptr,        delta,
+                      direction == 1, stack_.reset,
+                      carry_scale()};
     if (stack_.grad_h_n != nullptr)
       cell.grad_h_n =
           static_cast<const S*>(stack_.grad_h_n) + index(layer, direction) * shape_.batch * hidden;
@@ -67,7 +72,7 @@ class StackSweep {
   }
 
   bool wanted(int64_t layer) const {
-    if (stack_.grad_hx != nullptr) return true;
+    if (stack_.grad_hx != nullptr || stack_.lag_norms != nullptr) return true;
     for (int64_t direction = 0; direction < shape_.num_directions; ++direction) {
       const CellGradients& grads = stack_.grads[index(layer, direction)];
       if (grads.weight_ih != nullptr || grads.weight_hh != nullptr || grads.bias_ih != nullptr ||
@@ -93,7 +98,7 @@ class StackSweep {
         cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * cell_size_));
         if (layer < shape_.num_layers - 1) cells[d].grad_h = grad_h.get() + d * shape_.hidden_size;
       }
-      sweep(shape_, stack_.windows, cells);
+      sweep_disjoint(shape_, stack_.windows, cells);
       for (int64_t d = 0; d < directions; ++d)
         finish_cell(layer, d, delta.get() + d * cell_size_, weight_hh[d]);
       if (!wanted_below(layer)) return;
@@ -106,8 +111,9 @@ class StackSweep {
     }
   }
 
-  /// Windows that overlap (one direction): the layers go through the lags together, since a step's
-  /// error belongs to several windows and must not be mixed before it is handed down.
+  /// Windows that overlap (one direction), or deltas wanted by lag: the layers go through the lags
+  /// together, since a step's error belongs to several windows and must not be mixed before it is
+  /// handed down.
   void run_joint() {
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
     const Buffer<C> delta(layers * cell_size_);
@@ -129,7 +135,7 @@ class StackSweep {
         cells[i].mask = mask_below(layer + 1);
       }
     }
-    sweep(shape_, stack_.windows, cells);
+    sweep_joint(shape_, stack_.windows, cells, stack_.lag_norms);
     for (int64_t layer = layers - 1; layer >= lowest; --layer)
       finish_cell(layer, 0, delta.get() + layer * cell_size_, weight_hh[layers - 1 - layer]);
     if (stack_.grad_input != nullptr) hand_down(0, delta.get(), static_cast<S*>(stack_.grad_input));
@@ -138,12 +144,9 @@ class StackSweep {
   /// The gradients of a cell's own parameters and of its initial state, from its Delta.
   void finish_cell(int64_t layer, int64_t direction, const C* delta,
                    const PackedMatrix<C>& weight_hh) const {
-    const int64_t hidden = shape_.hidden_size, batch = shape_.batch, rows = shape_.rows();
-    const int64_t features = shape_.features(), input_size = shape_.layer_input_size(layer);
+    const int64_t hidden = shape_.hidden_size, rows = shape_.rows();
+    const int64_t input_size = shape_.layer_input_size(layer);
     const CellGradients& grads = stack_.grads[index(layer, direction)];
-    const S* const hx = static_cast<const S*>(stack_.cells[index(layer, direction)].hx);
-    const bool reverse = direction == 1;
-    const int64_t first_row = reverse ? rows - batch : 0;  // of the step that h_0 goes into
 
     if (grads.weight_ih != nullptr) {
       RowSegment<S> all{
@@ -153,20 +156,86 @@ class StackSweep {
       if (mask_below(layer) != nullptr) all.mask = {mask_below(layer), input_size};
       weight_gradient(hidden, input_size, delta, {all}, static_cast<S*>(grads.weight_ih));
     }
-    if (grads.weight_hh != nullptr) {
-      std::vector<RowSegment<S>> segments;
-      if (hx != nullptr) segments.push_back({first_row, batch, {hx, hidden}});
-      // Step t is paired with the state before it: that of t - 1, or of t + 1 in reverse.
-      const S* const h = states(layer) + direction * hidden + (reverse ? batch * features : 0);
-      segments.push_back({reverse ? 0 : batch, rows - batch, {h, features}});
-      weight_gradient(hidden, hidden, delta, segments, static_cast<S*>(grads.weight_hh));
-    }
+    if (grads.weight_hh != nullptr)
+      weight_gradient(hidden, hidden, delta, entering_states(layer, direction),
+                      static_cast<S*>(grads.weight_hh));
     if (grads.bias_ih != nullptr || grads.bias_hh != nullptr)
       bias_gradient(rows, hidden, delta, static_cast<S*>(grads.bias_ih),
                     static_cast<S*>(grads.bias_hh));
-    if (stack_.grad_hx != nullptr)
-      input_gradient<S>(batch, {{delta + first_row * hidden, &weight_hh}}, nullptr,
+    if (stack_.grad_hx != nullptr) {
+      const int64_t batch = shape_.batch;
+      const Buffer<C> buffer(batch * hidden);
+      input_gradient<S>(batch, {{initial_delta(direction == 1, delta, buffer.get()), &weight_hh}},
+                        nullptr,
                         static_cast<S*>(stack_.grad_hx) + index(layer, direction) * batch * hidden);
+    }
+  }
+
+  /// The states that entered the steps of a cell: those of the step before (behind, in reverse), at
+  /// a sequence's first step those of hx, nothing where they were reset.
+  std::vector<RowSegment<S>> entering_states(int64_t layer, int64_t direction) const {
+    const int64_t hidden = shape_.hidden_size, features = shape_.features();
+    const S* const hx = static_cast<const S*>(stack_.cells[index(layer, direction)].hx);
+    const S* const h = states(layer) + direction * hidden;
+    std::vector<RowSegment<S>> segments;
+    const auto add = [&](int64_t row, int64_t count, Rows<const S> x, const bool* reset) {
+      if (count == 0) return;
+      if (!segments.empty()) {
+        RowSegment<S>& last = segments.back();
+        if (last.delta_row + last.count == row &&
+            last.x.data + last.count * last.x.row_stride == x.data) {
+          last.count += count;
+          return;
+        }
+      }
+      segments.push_back({row, count, x, {nullptr, 0}, reset});
+    };
+    const auto reset_at = [&](int64_t row) {
+      return stack_.reset == nullptr ? nullptr : stack_.reset + row;
+    };
+    if (direction == 0) {
+      if (hx != nullptr) add(0, shape_.batch_at(0), {hx, hidden}, reset_at(0));
+      for (int64_t t = 1; t < shape_.steps; ++t) {
+        const int64_t row = shape_.offset(t);
+        add(row, shape_.batch_at(t), {h + shape_.offset(t - 1) * features, features},
+            reset_at(row));
+      }
+      return segments;
+    }
+    for (int64_t t = 0; t < shape_.steps; ++t) {
+      const int64_t row = shape_.offset(t), next = shape_.offset(t + 1);
+      const int64_t carried = shape_.batch_at(t + 1), count = shape_.batch_at(t);
+      add(row, carried, {h + next * features, features}, reset_at(next));
+      if (hx != nullptr)
+        add(row + carried, count - carried, {hx + carried * hidden, hidden}, nullptr);
+    }
+    return segments;
+  }
+
+  /// delta: [B, H] of the steps that h_0 goes into, as far as it passes the border before them;
+  /// made in `buffer` where Delta does not hold it so.
+  const C* initial_delta(bool reverse, const C* delta, C* buffer) const {
+    const int64_t hidden = shape_.hidden_size;
+    const auto copy = [&](int64_t b, int64_t row, C scale) {
+      for (int64_t k = 0; k < hidden; ++k) buffer[b * hidden + k] = delta[row * hidden + k] * scale;
+    };
+    if (reverse) {  // each sequence's last step; the border behind it is never cut
+      if (!shape_.packed()) return delta + shape_.offset(shape_.steps - 1) * hidden;
+      for (int64_t t = 0; t < shape_.steps; ++t) {
+        for (int64_t b = shape_.batch_at(t + 1); b < shape_.batch_at(t); ++b)
+          copy(b, shape_.offset(t) + b, C(1));
+      }
+      return buffer;
+    }
+    if (stack_.reset == nullptr && stack_.carry_scale == nullptr) return delta;
+    for (int64_t b = 0; b < shape_.batch; ++b) {
+      if (stack_.reset != nullptr && stack_.reset[b]) {
+        std::fill_n(buffer + b * hidden, hidden, C(0));
+      } else {
+        copy(b, b, stack_.carry_scale != nullptr ? carry_scale()[b] : C(1));
+      }
+    }
+    return buffer;
   }
 
   /// The gradient of a layer's input: the sum of Delta W_x over its directions, times the dropout

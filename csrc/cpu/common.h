@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -56,15 +57,18 @@ inline int64_t threads_for(double flops) {
   return at::get_num_threads();
 }
 
-/// Calls run(i) for i = 0 ... tasks-1, on several threads if `flops` in total are worth it.
+/// Calls run(i) for i = 0 ... tasks-1, on several threads if `flops` in total are worth it. A
+/// thread that is done takes the next task, since tasks may differ in size and cores in speed.
 template <typename Run>
 void parallel_tasks(int64_t tasks, double flops, const Run& run) {
-  if (tasks == 1 || threads_for(flops) == 1) {
+  const int64_t threads = tasks == 1 ? 1 : std::min(tasks, threads_for(flops));
+  if (threads == 1) {
     for (int64_t i = 0; i < tasks; ++i) run(i);
     return;
   }
-  at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) run(i);
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    for (int64_t i = next++; i < tasks; i = next++) run(i);
   });
 }
 

@@ -1,243 +1,268 @@
 #include <vector>
 
 #include "cpu/common.h"
+#include "cpu/forward_layer.h"
 #include "cpu/packed.h"
 #include "cpu/rnn.h"
+#include "cpu/row_block.h"
 
 namespace elman::cpu {
 namespace {
 
-/// One layer in one direction, ready to run.
-template <typename S, typename C>
-struct ForwardCell {
-  PackedMatrix<C> weight_ih;  ///< [I_l, H]
-  PackedMatrix<C> weight_hh;  ///< [H, H]
-  Buffer<C> bias;             ///< [H], bias_ih + bias_hh, if there are biases
-  const S* hx;                ///< [B, H] or null
-  S* h;                       ///< [T, B, H], rows D * H apart
-  S* h_n;                     ///< [B, H]
-  bool reverse;
-};
-
-/// Runs one layer, in its one or two directions. Rows of the batch are independent, so each thread
-/// takes some rows (of one direction) through the whole sequence, without a barrier.
-template <typename S, typename C>
-class LayerForward {
+/// Some rows of the batch on their way through the steps of one cell, a tile of steps at a time:
+/// first the tile's product with W_x, then step after step the recurrent product with bias and
+/// activation in its epilogue. Steps are counted as they are made, in reverse from the last one on.
+template <typename S>
+class ForwardRows {
  public:
-  LayerForward(const StackForward& stack, int64_t layer)
-      : shape_(stack.shape),
-        layer_(layer),
-        input_size_(shape_.layer_input_size(layer)),
+  using C = compute_t<S>;
+
+  /// `projected`: the pre-activations hold the products with W_x already.
+  ForwardRows(const ForwardLayer<S>& layer, const ForwardCell<S>& cell, BatchRange range,
+              bool projected)
+      : layer_(layer),
+        shape_(layer.shape()),
+        cell_(cell),
+        range_(range),
+        hidden_(shape_.hidden_size),
         stride_(shape_.features()),
-        x_(static_cast<const S*>(layer == 0 ? stack.input : stack.states[layer - 1])) {
-    if (layer > 0 && stack.masks != nullptr)
-      mask_ = static_cast<const S*>(stack.masks) + (layer - 1) * shape_.rows() * stride_;
-    for (int64_t direction = 0; direction < shape_.num_directions; ++direction)
-      cells_.push_back(prepare(stack, direction));
-  }
+        ld_(kInPlace ? stride_ : hidden_),
+        whole_(range.size() == shape_.batch),
+        projected_(projected),
+        tile_(std::clamp<int64_t>(
+            kTileBytes / std::max<int64_t>(1, range.size() * hidden_ * sizeof(C)), 1,
+            shape_.steps)),
+        x_buffer_(
+            layer.reads_x_directly() || projected ? 0 : tile_ * range.size() * layer.input_size()),
+        scratch_(kInPlace ? 0 : tile_ * range.size() * hidden_),
+        last_of_tile_(kInPlace ? 0 : range.size() * hidden_),
+        hx_buffer_(kInPlace || cell.hx == nullptr ? 0 : range.size() * hidden_),
+        entering_(layer.reset() != nullptr ? range.size() * hidden_ : 0),
+        hx_(cell.hx != nullptr ? initial_states() : nullptr) {}
 
   void run() {
-    const int64_t batch = shape_.batch, hidden = shape_.hidden_size;
-    const double flops = 2.0 * shape_.rows() * hidden * (input_size_ + hidden) * cells_.size();
-    const int64_t threads = threads_for(flops);
-    // At least two rows to a task: a single row does not fill the product's kernel.
-    const int64_t splits =
-        std::max<int64_t>(1, std::min(ceil_div(threads, cells_.size()), batch / 2));
-    // With too few rows for the threads, they share the steps of the input's product first.
-    const bool project_first = kInPlace && splits * static_cast<int64_t>(cells_.size()) < threads;
-    if (project_first) project_all();
-    parallel_tasks(splits * cells_.size(), flops, [&](int64_t task) {
-      const int64_t part = task % splits;
-      run_rows(cells_[task / splits], batch * part / splits, batch * (part + 1) / splits,
-               project_first);
-    });
+    if (range_.size() == 0) return;
+    for (int64_t begin = 0; begin < shape_.steps; begin += tile_)
+      run_tile(begin, std::min(begin + tile_, shape_.steps));
   }
 
  private:
-  /// Whether the states' own memory holds what is computed: pre-activations are then made where h_t
-  /// goes.
-  static constexpr bool kInPlace = std::is_same_v<S, C>;
+  static constexpr bool kInPlace = ForwardLayer<S>::kInPlace;
   /// Bytes of pre-activations that are made at a time, to stay in the second-level cache.
   static constexpr int64_t kTileBytes = 128 * 1024;
 
-  ForwardCell<S, C> prepare(const StackForward& stack, int64_t direction) const {
-    const int64_t hidden = shape_.hidden_size;
-    const int64_t index = layer_ * shape_.num_directions + direction;
-    const CellParameters& parameters = stack.cells[index];
-    ForwardCell<S, C> cell{
-        PackedMatrix<C>(input_size_, hidden),
-        PackedMatrix<C>(hidden, hidden),
-        {},
-        static_cast<const S*>(parameters.hx),
-        static_cast<S*>(stack.states[layer_]) + direction * hidden,
-        static_cast<S*>(stack.h_n) + index * shape_.batch * hidden,
-        direction == 1,
-    };
-    cell.weight_ih.pack_transposed(static_cast<const S*>(parameters.weight_ih));
-    cell.weight_hh.pack_transposed(static_cast<const S*>(parameters.weight_hh));
-    if (parameters.bias_ih != nullptr) {
-      cell.bias = Buffer<C>(hidden);
-      for (int64_t i = 0; i < hidden; ++i) {
-        cell.bias.get()[i] = static_cast<C>(static_cast<const S*>(parameters.bias_ih)[i]) +
-                             static_cast<C>(static_cast<const S*>(parameters.bias_hh)[i]);
-      }
-    }
-    return cell;
-  }
+  int64_t time(int64_t step) const { return cell_.reverse ? shape_.steps - 1 - step : step; }
+  int64_t alive(int64_t t) const { return range_.alive(shape_, t); }
 
-  int64_t x_stride() const { return input_size_; }
+  S* h_row(int64_t t) const { return cell_.h + range_.row(shape_, t) * stride_; }
 
-  /// Whether the layer's input can be read as it lies in memory.
-  bool reads_x_directly() const { return kInPlace && mask_ == nullptr; }
-
-  /// `count` rows of the layer's input from row `row` on, as a matrix of C; loaded into `buffer`
-  /// where they have to be converted or multiplied with the dropout mask.
-  StridedMatrix<C> x_rows(int64_t row, int64_t count, C* buffer) const {
+  /// Where step t is computed: where h_t goes, or in the scratch of the tile that begins at t0.
+  C* pre(int64_t t, int64_t t0) const {
     if constexpr (kInPlace) {
-      if (mask_ == nullptr) return {x_ + row * x_stride(), x_stride(), 1};
-    }
-    const auto& kernels = storage_kernels<S, C>();
-    for_panels(input_size_, [&](int64_t j, int64_t columns) {
-      kernels.load(count, columns, columns, {x_ + row * x_stride() + j, x_stride()}, buffer + j,
-                   input_size_);
-      if (mask_ != nullptr)
-        kernels.scale(count, columns, {mask_ + row * x_stride() + j, x_stride()}, buffer + j,
-                      input_size_);
-    });
-    return {buffer, input_size_, 1};
-  }
-
-  /// The product of all inputs with W_x, rows of it shared by the threads.
-  void project_all() {
-    if constexpr (kInPlace) {
-      constexpr int64_t kRows = 96;
-      const int64_t rows = shape_.rows(), blocks = ceil_div(rows, kRows);
-      for (ForwardCell<S, C>& cell : cells_) {
-        parallel_tasks(blocks, 2.0 * rows * shape_.hidden_size * input_size_, [&](int64_t block) {
-          const int64_t row = block * kRows, count = std::min(kRows, rows - row);
-          const Buffer<C> buffer(reads_x_directly() ? 0 : count * input_size_);
-          const StridedMatrix<C> x = x_rows(row, count, buffer.get());
-          for_panels(shape_.hidden_size, [&](int64_t j, int64_t) {
-            multiply_panel(count, x, cell.weight_ih, j, cell.h + row * stride_ + j, stride_, false);
-          });
-        });
-      }
+      return h_row(t);
+    } else {
+      const int64_t rows = whole_ ? shape_.offset(t) - shape_.offset(t0) : (t - t0) * range_.size();
+      return scratch_.get() + rows * hidden_;
     }
   }
 
-  /// Takes the rows [b0, b1) of the batch through all steps, a tile of steps at a time: first the
-  /// tile's product with W_x, then step after step the recurrent product with bias and activation
-  /// in its epilogue.
-  void run_rows(const ForwardCell<S, C>& cell, int64_t b0, int64_t b1, bool projected) const {
-    const int64_t m = b1 - b0, hidden = shape_.hidden_size, steps = shape_.steps;
-    if (m == 0) return;
-    const int64_t tile = std::clamp<int64_t>(kTileBytes / (m * hidden * sizeof(C)), 1, steps);
-    const Buffer<C> x_buffer(reads_x_directly() || projected ? 0 : tile * m * input_size_);
-    // Computed apart from the states, slot s + 1 of the scratch is the tile's step s; slot 0 is the
-    // state before it.
-    const Buffer<C> scratch(kInPlace ? 0 : (tile + 1) * m * hidden);
-    const int64_t slot = m * hidden;
-    const auto time = [&](int64_t step) { return cell.reverse ? steps - 1 - step : step; };
-    const auto h_row = [&](int64_t step) {
-      return cell.h + (time(step) * shape_.batch + b0) * stride_;
-    };
-
-    const C* previous = nullptr;
-    int64_t previous_stride = hidden;
-    if (cell.hx != nullptr) previous = initial_state(cell.hx + b0 * hidden, m, scratch.get());
-
-    for (int64_t begin = 0; begin < steps; begin += tile) {
-      const int64_t count = std::min(tile, steps - begin);
-      const auto pre = [&](int64_t step) {
-        if constexpr (kInPlace) {
-          return h_row(step);
-        } else {
-          return scratch.get() + (step - begin + 1) * slot;
-        }
-      };
-      const int64_t ld = kInPlace ? stride_ : hidden;
-      if (!projected) project_tile(cell, b0, m, begin, count, x_buffer.get(), time, pre, ld);
-      for (int64_t step = begin; step < begin + count; ++step) {
-        advance(cell, m, previous, previous_stride, pre(step), ld);
-        if constexpr (!kInPlace) round_states(m, pre(step), h_row(step));
-        previous = pre(step);
-        previous_stride = ld;
-      }
-      if constexpr (!kInPlace) {
-        std::copy_n(previous, slot, scratch.get());
-        previous = scratch.get();
-      }
+  void run_tile(int64_t begin, int64_t end) {
+    const int64_t t0 = std::min(time(begin), time(end - 1));
+    if (!projected_) project_tile(t0, t0 + end - begin);
+    for (int64_t step = begin; step < end; ++step) {
+      const int64_t t = time(step), count = alive(t);
+      if (count == 0) continue;  // the sequences have ended or, in reverse, not begun
+      C* const state = pre(t, t0);
+      advance(t, count, state);
+      if constexpr (!kInPlace) round_states(count, state, h_row(t));
+      keep_final(t, count);
+      previous_ = state;
+      previous_count_ = count;
     }
-    for (int64_t i = 0; i < m; ++i)
-      std::copy_n(h_row(steps - 1) + i * stride_, hidden, cell.h_n + (b0 + i) * hidden);
+    if constexpr (!kInPlace) {
+      if (previous_ != nullptr)
+        std::copy_n(previous_, previous_count_ * hidden_, last_of_tile_.get());
+      previous_ = last_of_tile_.get();
+    }
   }
 
-  const C* initial_state(const S* hx, int64_t m, C* slot) const {
+  /// hx: [rows, H] as C.
+  const C* initial_states() const {
+    const S* const hx = cell_.hx + range_.first * hidden_;
     if constexpr (kInPlace) {
       return hx;
     } else {
-      for_panels(shape_.hidden_size, [&](int64_t j, int64_t columns) {
-        storage_kernels<S, C>().load(m, columns, columns, {hx + j, shape_.hidden_size}, slot + j,
-                                     shape_.hidden_size);
+      for_panels(hidden_, [&](int64_t j, int64_t columns) {
+        storage_kernels<S, C>().load(range_.size(), columns, columns, {hx + j, hidden_},
+                                     hx_buffer_.get() + j, hidden_);
       });
-      return slot;
+      return hx_buffer_.get();
     }
   }
 
-  template <typename Time, typename Pre>
-  void project_tile(const ForwardCell<S, C>& cell, int64_t b0, int64_t m, int64_t begin,
-                    int64_t count, C* x_buffer, const Time& time, const Pre& pre,
-                    int64_t ld) const {
-    std::vector<StridedMatrix<C>> x;
-    for (int64_t step = begin; step < begin + count; ++step) {
-      x.push_back(
-          x_rows(time(step) * shape_.batch + b0, m, x_buffer + (step - begin) * m * input_size_));
+  /// The product with W_x for the steps [t0, t1).
+  void project_tile(int64_t t0, int64_t t1) const {
+    if (whole_) {  // the steps' rows follow each other
+      const int64_t row = shape_.offset(t0), count = shape_.offset(t1) - row;
+      const StridedMatrix<C> x = layer_.x_rows(row, count, x_buffer_.get());
+      for_panels(hidden_, [&](int64_t j, int64_t) {
+        multiply_panel(count, x, cell_.weight_ih, j, pre(t0, t0) + j, ld_, false);
+      });
+      return;
     }
-    for_panels(shape_.hidden_size, [&](int64_t j, int64_t) {
-      for (int64_t step = begin; step < begin + count; ++step)
-        multiply_panel(m, x[step - begin], cell.weight_ih, j, pre(step) + j, ld, false);
+    std::vector<StridedMatrix<C>> x;
+    for (int64_t t = t0; t < t1; ++t) {
+      x.push_back(layer_.x_rows(range_.row(shape_, t), alive(t),
+                                x_buffer_.get() + (t - t0) * range_.size() * layer_.input_size()));
+    }
+    for_panels(hidden_, [&](int64_t j, int64_t) {
+      for (int64_t t = t0; t < t1; ++t)
+        multiply_panel(alive(t), x[t - t0], cell_.weight_ih, j, pre(t, t0) + j, ld_, false);
     });
   }
+
+  /// The states that enter a step: rows [first, first + count) of it.
+  struct Entering {
+    const C* data;
+    int64_t stride;
+    int64_t first, count;
+  };
 
   /// One step: pre = f(pre + previous W_h^T + bias), in place.
-  void advance(const ForwardCell<S, C>& cell, int64_t m, const C* previous, int64_t previous_stride,
-               C* pre, int64_t ld) const {
+  void advance(int64_t t, int64_t count, C* state) const {
+    // Sequences that begin with this step, in reverse after the first one, start from hx.
+    const int64_t carried = std::min(previous_count_, count);
+    Entering parts[] = {{previous_, ld_, 0, carried}, {nullptr, hidden_, carried, 0}};
+    if (hx_ != nullptr) parts[1] = {hx_ + carried * hidden_, hidden_, carried, count - carried};
+    if (layer_.reset() != nullptr) apply_reset(t, parts);
+
     const auto& kernels = math_kernels<C>();
-    const auto multiply = shape_.batch == 1 ? kernels.gemv : kernels.gemm;
-    for_panels(shape_.hidden_size, [&](int64_t j, int64_t columns) {
-      if (previous != nullptr)
-        multiply(m, columns, shape_.hidden_size, {previous, previous_stride, 1},
-                 cell.weight_hh.panel(j), cell.weight_hh.stride(j), pre + j, ld, true);
-      kernels.activate(shape_.activation, m, columns,
-                       cell.bias.get() != nullptr ? cell.bias.get() + j : nullptr, pre + j, ld);
+    // The rows of the step decide, not those of a thread, so that threads do not show in the
+    // result.
+    const auto multiply = shape_.batch_at(t) == 1 ? kernels.gemv : kernels.gemm;
+    for_panels(hidden_, [&](int64_t j, int64_t columns) {
+      for (const Entering& part : parts) {
+        if (part.count > 0)
+          multiply(part.count, columns, hidden_, {part.data, part.stride, 1},
+                   cell_.weight_hh.panel(j), cell_.weight_hh.stride(j),
+                   state + part.first * ld_ + j, ld_, true);
+      }
+      kernels.activate(shape_.activation, count, columns,
+                       cell_.bias.get() != nullptr ? cell_.bias.get() + j : nullptr, state + j,
+                       ld_);
     });
+  }
+
+  /// Where a row is reset before step t, its state is replaced by zeros, so that NaN ends there
+  /// too. A step without resets goes on as it came.
+  void apply_reset(int64_t t, Entering (&parts)[2]) const {
+    const int64_t border = cell_.reverse ? t + 1 : t;
+    const int64_t known = alive(border);
+    if (known == 0) return;
+    const bool* const reset = layer_.reset() + range_.row(shape_, border);
+    for (Entering& part : parts) {
+      const int64_t end = std::min(known, part.first + part.count);
+      if (part.first >= end) continue;
+      if (std::find(reset + part.first, reset + end, true) == reset + end) continue;
+      C* const copy = entering_.get() + part.first * hidden_;
+      for (int64_t i = 0; i < part.count; ++i) {
+        C* const to = copy + i * hidden_;
+        if (part.first + i < known && reset[part.first + i]) {
+          std::fill_n(to, hidden_, C(0));
+        } else {
+          std::copy_n(part.data + i * part.stride, hidden_, to);
+        }
+      }
+      part.data = copy;
+      part.stride = hidden_;
+    }
   }
 
   /// Stores a step's states as S and takes them back, so that the next step sees what is stored.
-  void round_states(int64_t m, C* state, S* h) const {
+  void round_states(int64_t count, C* state, S* h) const {
     const auto& kernels = storage_kernels<S, C>();
-    const int64_t hidden = shape_.hidden_size;
-    for_panels(hidden, [&](int64_t j, int64_t columns) {
-      kernels.store(m, columns, state + j, hidden, {h + j, stride_});
-      kernels.load(m, columns, columns, {h + j, stride_}, state + j, hidden);
+    for_panels(hidden_, [&](int64_t j, int64_t columns) {
+      kernels.store(count, columns, state + j, hidden_, {h + j, stride_});
+      kernels.load(count, columns, columns, {h + j, stride_}, state + j, hidden_);
     });
   }
 
+  void keep_final(int64_t t, int64_t count) const {
+    const S* const h = h_row(t);
+    for (int64_t i = range_.first_final(shape_, t, cell_.reverse); i < count; ++i)
+      std::copy_n(h + i * stride_, hidden_, cell_.h_n + (range_.first + i) * hidden_);
+  }
+
+  const ForwardLayer<S>& layer_;
   const StackShape& shape_;
-  int64_t layer_;
-  int64_t input_size_;  ///< I_l
-  int64_t stride_;      ///< distance of the states' rows, D * H
-  const S* x_;          ///< [T, B, I_l]
-  const S* mask_ = nullptr;
-  std::vector<ForwardCell<S, C>> cells_;
+  const ForwardCell<S>& cell_;
+  const BatchRange range_;
+  const int64_t hidden_;
+  const int64_t stride_;  ///< distance of the states' rows, D * H
+  const int64_t ld_;      ///< distance of the rows computed in
+  const bool whole_;      ///< all rows of the batch
+  const bool projected_;
+  const int64_t tile_;            ///< steps
+  const Buffer<C> x_buffer_;      ///< the tile's input as C, if it cannot be read directly
+  const Buffer<C> scratch_;       ///< the tile's states as C, if they are not computed in place;
+  const Buffer<C> last_of_tile_;  ///< [rows, H], and the last of them
+  const Buffer<C> hx_buffer_;     ///< [rows, H]
+  const Buffer<C> entering_;      ///< [rows, H], the states after resets
+  const C* const hx_;             ///< [rows, H] or null
+  const C* previous_ = nullptr;   ///< the states of the step before
+  int64_t previous_count_ = 0;
 };
+
+/// The product of all inputs of a layer with W_x, rows of it shared by the threads.
+template <typename S>
+void project_all(const ForwardLayer<S>& layer) {
+  using C = compute_t<S>;
+  constexpr int64_t kRows = 96;
+  const StackShape& shape = layer.shape();
+  const int64_t rows = shape.rows(), blocks = ceil_div(rows, kRows), stride = shape.features();
+  const double flops = 2.0 * rows * shape.hidden_size * layer.input_size();
+  for (const ForwardCell<S>& cell : layer.cells()) {
+    parallel_tasks(blocks, flops, [&](int64_t block) {
+      const int64_t row = block * kRows, count = std::min(kRows, rows - row);
+      const Buffer<C> buffer(layer.reads_x_directly() ? 0 : count * layer.input_size());
+      const StridedMatrix<C> x = layer.x_rows(row, count, buffer.get());
+      for_panels(shape.hidden_size, [&](int64_t j, int64_t) {
+        multiply_panel(count, x, cell.weight_ih, j, cell.h + row * stride + j, stride, false);
+      });
+    });
+  }
+}
+
+/// Runs one layer, in its one or two directions. Rows of the batch are independent, so each thread
+/// takes some rows (of one direction) through the whole sequence, without a barrier.
+template <typename S>
+void run_layer(const ForwardLayer<S>& layer) {
+  const StackShape& shape = layer.shape();
+  const int64_t directions = layer.cells().size();
+  const double flops = 2.0 * shape.rows() * shape.hidden_size *
+                       (layer.input_size() + shape.hidden_size) * directions;
+  const int64_t threads = threads_for(flops);
+  // At least two rows to a task: a single row does not fill the product's kernel.
+  const int64_t splits =
+      std::max<int64_t>(1, std::min(ceil_div(threads, directions), shape.batch / 2));
+  // With too few rows for the threads, they share the steps of the input's product first.
+  bool project_first = false;
+  if constexpr (ForwardLayer<S>::kInPlace) {
+    project_first = splits * directions < threads;
+    if (project_first) project_all(layer);
+  }
+  const std::vector<BatchRange> ranges = split_batch(shape, splits);
+  parallel_tasks(splits * directions, flops, [&](int64_t task) {
+    ForwardRows<S>(layer, layer.cells()[task / splits], ranges[task % splits], project_first).run();
+  });
+}
 
 }  // namespace
 
 template <typename S>
 void rnn_forward(const StackForward& stack) {
   for (int64_t layer = 0; layer < stack.shape.num_layers; ++layer)
-    LayerForward<S, compute_t<S>>(stack, layer).run();
+    run_layer(ForwardLayer<S>(stack, layer));
 }
 
 template void rnn_forward<double>(const StackForward&);

@@ -31,10 +31,22 @@ class WeightGradientBlock {
     std::fill_n(sum_.get(), m * n, C(0));
   }
 
-  void add(const C* delta, const RowSegment<S>& segment) {
-    for (int64_t r = 0; r < segment.count; r += kReduceRows)
-      add_rows(delta + (segment.delta_row + r) * hidden_ + h0_, segment, r,
-               std::min(kReduceRows, segment.count - r));
+  /// Adds the segments' rows, kReduceRows at a time, whatever segments they lie in.
+  void add(const C* delta, const std::vector<RowSegment<S>>& segments) {
+    int64_t count = 0;
+    for (const RowSegment<S>& segment : segments) {
+      for (int64_t row = 0; row < segment.count;) {
+        const int64_t rows = std::min(kReduceRows - count, segment.count - row);
+        pieces_.push_back({&segment, row, rows, count});
+        row += rows;
+        count += rows;
+        if (count == kReduceRows) {
+          add_pieces(delta, count);
+          count = 0;
+        }
+      }
+    }
+    if (count > 0) add_pieces(delta, count);
   }
 
   void store(S* gradient, int64_t stride) const {
@@ -45,31 +57,53 @@ class WeightGradientBlock {
   }
 
  private:
-  void add_rows(const C* delta, const RowSegment<S>& segment, int64_t row, int64_t count) {
-    const auto& storage = storage_kernels<S, C>();
+  /// Rows [row, row + count) of a segment, which stand at `at` among those multiplied together.
+  struct Piece {
+    const RowSegment<S>* segment;
+    int64_t row, count, at;
+  };
+
+  void add_pieces(const C* delta, int64_t count) {
     const auto& compute = storage_kernels<C, C>();
     for_panels(m_, [&](int64_t j, int64_t columns) {
-      compute.load(count, columns, columns, {delta + j, hidden_}, delta_.get() + j, delta_stride_);
+      for (const Piece& piece : pieces_) {
+        const C* const rows = delta + (piece.segment->delta_row + piece.row) * hidden_ + h0_;
+        compute.load(piece.count, columns, columns, {rows + j, hidden_},
+                     delta_.get() + piece.at * delta_stride_ + j, delta_stride_);
+      }
     });
     for_panels(n_, [&](int64_t j, int64_t columns) {
       C* const panel = x_.get() + j / kPanelColumns * panel_size_;
       const int64_t padded = ceil_div(columns, 16) * 16;
-      const auto at = [&](Rows<const S> rows) {
-        return Rows<const S>{rows.data + row * rows.row_stride + c0_ + j, rows.row_stride};
-      };
-      storage.load(count, columns, padded, at(segment.x), panel, padded);
-      if (segment.mask.data != nullptr)
-        storage.scale(count, columns, at(segment.mask), panel, padded);
+      for (const Piece& piece : pieces_)
+        load_panel(piece, j, columns, panel + piece.at * padded, padded);
       // delta^T: the strides swapped
       math_kernels<C>().gemm(m_, columns, count, {delta_.get(), 1, delta_stride_}, panel, padded,
                              sum_.get() + j, n_, true);
     });
+    pieces_.clear();
+  }
+
+  void load_panel(const Piece& piece, int64_t j, int64_t columns, C* panel, int64_t padded) const {
+    const auto& storage = storage_kernels<S, C>();
+    const RowSegment<S>& segment = *piece.segment;
+    const auto at = [&](Rows<const S> rows) {
+      return Rows<const S>{rows.data + piece.row * rows.row_stride + c0_ + j, rows.row_stride};
+    };
+    storage.load(piece.count, columns, padded, at(segment.x), panel, padded);
+    if (segment.mask.data != nullptr)
+      storage.scale(piece.count, columns, at(segment.mask), panel, padded);
+    if (segment.reset == nullptr) return;
+    for (int64_t i = 0; i < piece.count; ++i) {
+      if (segment.reset[piece.row + i]) std::fill_n(panel + i * padded, columns, C(0));
+    }
   }
 
   int64_t hidden_, h0_, m_, c0_, n_, delta_stride_, panel_size_;
   Buffer<C> delta_;  ///< [kReduceRows, m], packed
   Buffer<C> x_;      ///< panels of [kReduceRows, kPanelColumns]
   Buffer<C> sum_;    ///< [m, n]
+  std::vector<Piece> pieces_;
 };
 
 /// Block sizes of a weight gradient [hidden, n]: as large as the cache allows, for packing's sake,
@@ -104,7 +138,7 @@ void weight_gradient(int64_t hidden, int64_t n, const compute_t<S>* delta,
     const int64_t h0 = task / across * blocking.rows, c0 = task % across * blocking.columns;
     WeightGradientBlock<S> block(hidden, h0, std::min(blocking.rows, hidden - h0), c0,
                                  std::min(blocking.columns, n - c0));
-    for (const RowSegment<S>& segment : segments) block.add(delta, segment);
+    block.add(delta, segments);
     block.store(gradient, n);
   });
 }

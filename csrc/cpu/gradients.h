@@ -15,6 +15,7 @@ struct RowSegment {
   int64_t count;
   Rows<const S> x;                    ///< x: [count, n]
   Rows<const S> mask = {nullptr, 0};  ///< mask: [count, n], factors of x, or null
+  const bool* reset = nullptr;        ///< reset: [count], where x counts as zero, or null
 };
 
 /// gradient[H, n] = sum over the segments' rows r of delta[r, :]^T x[r, :]; delta: [rows, H] dense.

@@ -19,6 +19,8 @@ struct SweepCell {
   C* delta;  ///< Delta: [T, B, H] dense, the sum of delta over the windows; zeroed beforehand if
              ///< windows overlap
   bool reverse;
+  const bool* reset = nullptr;     ///< reset: [T, B] or null
+  const C* carry_scale = nullptr;  ///< carry_scale: [T, B] or null, never in reverse
   // The gradient that arrives from above, at most one of:
   const S* grad_output = nullptr;  ///< g: [T, B, H], the gradient of the stack's output
   const C* grad_h =
@@ -35,10 +37,18 @@ struct SweepCell {
 /// k2-1 (the lag) takes every window one step back from its nominal end with one product of
 /// [windows * B, H] x [H, H]. The sequential depth is k2 instead of T.
 ///
-/// `cells` are independent of each other (the two directions of a layer) if no window overlaps
-/// another; otherwise they are the layers of a one-directional stack from the top down, joint, so
-/// that an error that goes down a layer keeps its window.
+/// `sweep_disjoint` is for windows that do not overlap; its cells are independent of each other
+/// (the two directions of a layer).
 template <typename S>
-void sweep(const StackShape& shape, const Windows& windows, const std::vector<SweepCell<S>>& cells);
+void sweep_disjoint(const StackShape& shape, const Windows& windows,
+                    const std::vector<SweepCell<S>>& cells);
+
+/// `sweep_joint` is for any windows; its cells are the layers of a one-directional stack from the
+/// top down, joint, so that an error that goes down a layer keeps its window.
+/// lag_norms: [cells, k2] from the bottom up, the L2 norms of delta summed over windows and rows,
+/// or null.
+template <typename S>
+void sweep_joint(const StackShape& shape, const Windows& windows,
+                 const std::vector<SweepCell<S>>& cells, double* lag_norms);
 
 }  // namespace elman::cpu

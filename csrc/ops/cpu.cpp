@@ -1,4 +1,5 @@
 #include <ATen/Dispatch.h>
+#include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
@@ -21,9 +22,7 @@ at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
 }
 
 /// Whether the fused kernels take these arguments; the composite engine takes the others.
-bool has_fused_kernel(const RnnArguments& args) {
-  return !args.packed() && !args.reset && !args.carry_scale && !args.input.is_complex();
-}
+bool has_fused_kernel(const RnnArguments& args) { return !args.input.is_complex(); }
 
 template <typename Run>
 void dispatch_dtype(at::ScalarType dtype, const Run& run) {
@@ -31,16 +30,24 @@ void dispatch_dtype(at::ScalarType dtype, const Run& run) {
                                   [&] { run(scalar_t()); });
 }
 
-/// [T, B, features] dense, from a tensor in the caller's layout.
+/// [T, B, ...] dense (packed: [rows, ...]), from a tensor in the caller's layout.
 at::Tensor time_major(const RnnArguments& args, const at::Tensor& tensor) {
   if (!args.batched()) return tensor.unsqueeze(1).contiguous();
   return (args.batch_first ? tensor.transpose(0, 1) : tensor).contiguous();
 }
 
-/// The caller's layout of a dense [T, B, features] tensor.
+/// The caller's layout of a dense [T, B, features] (packed: [rows, features]) tensor.
 at::Tensor caller_layout(const RnnArguments& args, const at::Tensor& tensor) {
   if (!args.batched()) return tensor.squeeze(1);
   return args.batch_first ? tensor.transpose(0, 1) : tensor;
+}
+
+/// carry_scale: [T, B] dense in the compute type.
+std::optional<at::Tensor> step_scales(const RnnArguments& args, const StackShape& shape) {
+  if (!args.carry_scale) return std::nullopt;
+  const at::Tensor scale = args.carry_scale->to(at::toOpMathType(args.input.scalar_type()));
+  if (scale.dim() == 1) return scale.unsqueeze(1).expand({shape.steps, shape.batch}).contiguous();
+  return time_major(args, scale);
 }
 
 std::optional<at::Tensor> contiguous(const std::optional<at::Tensor>& tensor) {
@@ -56,19 +63,36 @@ struct DenseArguments {
   at::Tensor input;              ///< [T, B, I]
   std::optional<at::Tensor> hx;  ///< [L*D, B, H]
   std::vector<at::Tensor> params;
+  std::optional<at::Tensor> batch_sizes;  ///< [T]
+  std::optional<at::Tensor> reset;        ///< [T, B]
+  std::vector<int64_t> offsets;           ///< [T + 1] if packed
   StackShape shape;
 
   explicit DenseArguments(const RnnArguments& args)
-      : input(time_major(args, args.input)), hx(contiguous(args.hx)) {
+      : input(time_major(args, args.input)),
+        hx(contiguous(args.hx)),
+        batch_sizes(contiguous(args.batch_sizes)) {
+    if (args.reset) reset = time_major(args, *args.reset);
     params.reserve(args.params.size());
     for (const at::Tensor& param : args.params) params.push_back(param.contiguous());
-    shape = {input.size(0),
-             input.size(1),
-             input.size(2),
+    shape = {args.packed() ? batch_sizes->size(0) : input.size(0),
+             args.packed() ? batch_sizes->const_data_ptr<int64_t>()[0] : input.size(1),
+             input.size(-1),
              params[1].size(1),
              args.num_layers,
              args.num_directions(),
              parse_nonlinearity(args.nonlinearity)};
+    if (args.packed() && input.size(0) != shape.rows()) pack();
+  }
+  DenseArguments(const DenseArguments&) = delete;  // the shape points into it
+
+  const bool* reset_or_null() const { return reset ? reset->const_data_ptr<bool>() : nullptr; }
+
+  /// Sizes of a tensor with one row of `features` for each row of the input.
+  std::vector<int64_t> row_sizes(int64_t features) const {
+    std::vector<int64_t> sizes = input.sizes().vec();
+    sizes.back() = features;
+    return sizes;
   }
 
   std::vector<CellParameters> cells(const RnnArguments& args) const {
@@ -86,14 +110,24 @@ struct DenseArguments {
     }
     return result;
   }
+
+ private:
+  /// Sequences of different lengths (those of one length are the batch that they look like).
+  void pack() {
+    shape.batch_sizes = batch_sizes->const_data_ptr<int64_t>();
+    offsets.reserve(shape.steps + 1);
+    offsets.push_back(0);
+    for (int64_t t = 0; t < shape.steps; ++t)
+      offsets.push_back(offsets.back() + shape.batch_sizes[t]);
+    shape.offsets = offsets.data();
+  }
 };
 
 /// Dropout masks as torch draws them, one after each layer but the last: [L-1, T, B, D*H].
-at::Tensor draw_masks(const RnnArguments& args, const StackShape& shape) {
-  at::Tensor masks = at::empty({shape.num_layers - 1, shape.steps, shape.batch, shape.features()},
-                               args.input.options());
+at::Tensor draw_masks(const RnnArguments& args, const at::IntArrayRef sizes) {
+  at::Tensor masks = at::empty(sizes, args.input.options());
   const double keep = 1 - args.dropout;
-  for (int64_t layer = 0; layer < shape.num_layers - 1; ++layer) {
+  for (int64_t layer = 0; layer < sizes[0]; ++layer) {
     at::Tensor mask = masks.select(0, layer);
     mask.bernoulli_(keep);
     if (keep > 0) mask.div_(keep);
@@ -101,55 +135,71 @@ at::Tensor draw_masks(const RnnArguments& args, const StackShape& shape) {
   return masks;
 }
 
+/// The layers of one of `Saved`'s tensors, [L-1, T, B, D*H] or none at all, each made dense;
+/// whatever distance they have from each other.
+std::vector<at::Tensor> dense_layers(const at::Tensor& saved) {
+  std::vector<at::Tensor> layers;
+  if (saved.dim() < 2) return layers;
+  for (int64_t layer = 0; layer < saved.size(0); ++layer)
+    layers.push_back(saved.select(0, layer).contiguous());
+  return layers;
+}
+
+std::vector<const void*> data_pointers(const std::vector<at::Tensor>& tensors) {
+  std::vector<const void*> pointers;
+  for (const at::Tensor& tensor : tensors) pointers.push_back(tensor.const_data_ptr());
+  return pointers;
+}
+
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
-  if (!has_fused_kernel(args)) {
-    check_batch_sizes(args);
-    return composite::forward(args, save_states);
-  }
+  check_batch_sizes(args);
+  if (!has_fused_kernel(args)) return composite::forward(args, save_states);
   const DenseArguments dense(args);
   const StackShape& shape = dense.shape;
   const auto options = args.input.options();
-  const at::Tensor output = empty({shape.steps, shape.batch, shape.features()}, options);
+  const std::vector<int64_t> output_sizes = dense.row_sizes(shape.features());
+  const at::Tensor output = empty(output_sizes, options);
   const at::Tensor h_n =
       at::empty({shape.num_layers * shape.num_directions, shape.batch, shape.hidden_size}, options);
+  const int64_t inner = shape.num_layers - 1;
+  const auto per_inner_layer = [&](int64_t layers) {
+    std::vector<int64_t> sizes = output_sizes;
+    sizes.insert(sizes.begin(), layers);
+    return sizes;
+  };
   // Without a backward pass to come, a layer's states are read by the next layer only: two buffers
   // by turns.
-  const int64_t inner = shape.num_layers - 1;
-  const at::Tensor states = inner == 0 ? at::empty({0}, options)
-                                       : empty({save_states ? inner : std::min<int64_t>(inner, 2),
-                                                shape.steps, shape.batch, shape.features()},
-                                               options);
-  const at::Tensor masks = args.draws_dropout() ? draw_masks(args, shape) : at::empty({0}, options);
+  const int64_t kept = save_states ? inner : std::min<int64_t>(inner, 2);
+  const at::Tensor none = at::empty({0}, options);
+  const at::Tensor states = inner == 0 ? none : empty(per_inner_layer(kept), options);
+  const at::Tensor masks = args.draws_dropout() ? draw_masks(args, per_inner_layer(inner)) : none;
 
-  StackForward stack{shape,
-                     dense.cells(args),
-                     dense.input.const_data_ptr(),
-                     args.draws_dropout() ? masks.const_data_ptr() : nullptr,
-                     {},
-                     h_n.mutable_data_ptr()};
-  for (int64_t layer = 0; layer < inner; ++layer)
-    stack.states.push_back(states.select(0, save_states ? layer : layer % 2).mutable_data_ptr());
+  StackForward stack{
+      shape, dense.cells(args),     dense.input.const_data_ptr(), {}, dense.reset_or_null(),
+      {},    h_n.mutable_data_ptr()};
+  for (int64_t layer = 0; layer < inner; ++layer) {
+    stack.states.push_back(states.select(0, layer % kept).mutable_data_ptr());
+    if (args.draws_dropout()) stack.masks.push_back(masks.select(0, layer).const_data_ptr());
+  }
   stack.states.push_back(output.mutable_data_ptr());
   dispatch_dtype(args.input.scalar_type(),
                  [&](auto scalar) { cpu::rnn_forward<decltype(scalar)>(stack); });
 
-  Saved saved =
-      save_states ? Saved{states, masks} : Saved{at::empty({0}, options), at::empty({0}, options)};
+  Saved saved = save_states ? Saved{states, masks} : Saved{none, at::empty({0}, options)};
   return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1), std::move(saved)};
 }
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   check_arguments(args);
-  if (!has_fused_kernel(args)) {
-    check_batch_sizes(args);
-    return composite::backward(args, grads);
-  }
+  check_batch_sizes(args);
+  if (!has_fused_kernel(args)) return composite::backward(args, grads);
   const DenseArguments dense(args);
   const StackShape& shape = dense.shape;
   const at::Tensor output = time_major(args, grads.output);
-  const at::Tensor states = grads.saved.states.contiguous();
-  const at::Tensor masks = grads.saved.masks.contiguous();
+  const std::vector<at::Tensor> states = dense_layers(grads.saved.states);
+  const std::vector<at::Tensor> masks = dense_layers(grads.saved.masks);
+  const std::optional<at::Tensor> carry_scale = step_scales(args, shape);
   const std::optional<at::Tensor> grad_output =
       grads.grad_output ? std::optional(time_major(args, *grads.grad_output)) : std::nullopt;
   const std::optional<at::Tensor> grad_h_n = contiguous(grads.grad_h_n);
@@ -166,15 +216,15 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
                       Windows::make(shape.steps, args.k1, args.k2),
                       dense.cells(args),
                       dense.input.const_data_ptr(),
-                      masks.numel() > 0 ? masks.const_data_ptr() : nullptr,
-                      {},
+                      data_pointers(masks),
+                      dense.reset_or_null(),
+                      data_or_null(carry_scale),
+                      data_pointers(states),
                       data_or_null(grad_output),
                       data_or_null(grad_h_n),
                       wanted(0, dense.input.sizes()),
                       dense.hx ? wanted(1, dense.hx->sizes()) : nullptr,
                       {}};
-  for (int64_t layer = 0; layer < shape.num_layers - 1; ++layer)
-    stack.states.push_back(states.select(0, layer).const_data_ptr());
   stack.states.push_back(output.const_data_ptr());
   for (size_t i = 0; i < dense.params.size(); i += args.params_per_cell()) {
     void* gradient[4] = {};

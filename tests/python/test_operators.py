@@ -121,7 +121,15 @@ def test_sigmoid_equals_brute_force(case):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"num_layers": 2, "bidirectional": True}, {"k1": 2, "k2": 3}, {"lengths": (6, 4, 1)}],
+    [
+        {},
+        {"num_layers": 2, "bidirectional": True},
+        {"k1": 2, "k2": 3},
+        {"lengths": (6, 4, 1)},
+        {"lengths": (6, 4, 4, 1), "num_layers": 2, "bidirectional": True, "k1": 2, "k2": 2},
+        {"reset": True, "num_layers": 2, "bidirectional": True},
+        {"reset": True, "carry_scale": "rows", "k1": 1, "k2": 4},
+    ],
     ids=str,
 )
 def test_narrow_dtypes_against_float64(dtype, nonlinearity, options):
@@ -216,6 +224,36 @@ def test_noncontiguous_and_expanded_arguments():
         torch.autograd.grad(total, sample.leaves()),
         torch.autograd.grad(sample.run()[0], sample.leaves(), ones),
     )
+
+
+def test_saved_layers_may_lie_anywhere():
+    """The backward operator takes states and masks that are views into something larger."""
+    sample = make(Case(num_layers=3, dropout=0.4, k1=2, k2=4))
+    input, hx, params, bias, layers, dropout, train, bidirectional, batch_first = sample.args()
+    step_options = {"batch_sizes": None, "reset": None, "nonlinearity": "tanh"}
+    with torch.no_grad():
+        output, _, states, masks = torch.ops.elman._rnn_forward(
+            *(input, hx, params, bias, layers, dropout, train, bidirectional, batch_first),
+            save_states=True,
+            **step_options,
+        )
+
+        def backward(states, masks):
+            return torch.ops.elman._rnn_backward(
+                *(sample.grad_output, sample.grad_h_n, output, states, masks, input, hx, params),
+                *(bias, layers, bidirectional, batch_first),
+                k1=2,
+                k2=4,
+                carry_scale=None,
+                output_mask=[True] * len(sample.leaves()),
+                **step_options,
+            )
+
+        expected = backward(states, masks)
+        rings = [torch.nn.functional.pad(saved, (0, 0, 0, 0, 2, 1)) for saved in (states, masks)]
+        views = [ring[:, 2:-1] for ring in rings]
+        assert not views[0].is_contiguous() and views[0][0].is_contiguous()
+        assert_close(backward(*views), expected)
 
 
 @pytest.mark.parametrize("which", ["output", "h_n"])

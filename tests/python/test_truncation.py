@@ -105,6 +105,21 @@ def test_reset_with_two_directions_equals_brute_force(k, num_layers):
     )
 
 
+@pytest.mark.parametrize("k1_k2", [(0, 0), (4, 4), (3, 7)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lengths": (14, 14, 13, 9, 9, 9, 8, 3, 1)},
+        {"steps": 14, "batch": 9, "reset": True, "carry_scale": "rows"},
+    ],
+    ids=str,
+)
+def test_sizes_beyond_the_kernels_blocks_equal_brute_force(k1_k2, options):
+    k1, k2 = k1_k2
+    sizes = {"input_size": 66, "hidden_size": 69, "num_layers": 2}
+    assert_equals_brute_force(make(Case(**sizes, **options, k1=k1, k2=k2)))
+
+
 def test_reset_stops_nan():
     sample = make(Case(steps=6))
     sample.reset = torch.zeros(6, 3, dtype=torch.bool)

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <vector>
+
+#include "cpu/common.h"
+#include "cpu/packed.h"
+#include "stack.h"
+
+namespace elman::cpu {
+
+/// One layer in one direction, ready to run forward.
+template <typename S>
+struct ForwardCell {
+  using C = compute_t<S>;
+  PackedMatrix<C> weight_ih;  ///< [I_l, H]
+  PackedMatrix<C> weight_hh;  ///< [H, H]
+  Buffer<C> bias;             ///< [H], bias_ih + bias_hh, if there are biases
+  const S* hx;                ///< hx: [B, H] or null
+  S* h;                       ///< h: [T, B, H], rows D * H apart
+  S* h_n;                     ///< h_n: [B, H]
+  bool reverse;
+};
+
+/// One layer in its one or two directions, ready to run forward: its packed weights, and its input.
+template <typename S>
+class ForwardLayer {
+ public:
+  using C = compute_t<S>;
+
+  /// Whether the states' own memory holds what is computed: pre-activations are then made where h_t
+  /// goes.
+  static constexpr bool kInPlace = std::is_same_v<S, C>;
+
+  ForwardLayer(const StackForward& stack, int64_t layer)
+      : shape_(stack.shape),
+        reset_(stack.reset),
+        layer_(layer),
+        input_size_(shape_.layer_input_size(layer)),
+        x_(static_cast<const S*>(layer == 0 ? stack.input : stack.states[layer - 1])) {
+    if (layer > 0 && !stack.masks.empty()) mask_ = static_cast<const S*>(stack.masks[layer - 1]);
+    cells_.reserve(shape_.num_directions);
+    for (int64_t direction = 0; direction < shape_.num_directions; ++direction)
+      cells_.push_back(prepare(stack, direction));
+  }
+
+  const StackShape& shape() const { return shape_; }
+  const std::vector<ForwardCell<S>>& cells() const { return cells_; }
+  int64_t input_size() const { return input_size_; }
+  /// reset: [T, B] or null.
+  const bool* reset() const { return reset_; }
+
+  /// Whether the layer's input can be read as it lies in memory.
+  bool reads_x_directly() const { return kInPlace && mask_ == nullptr; }
+
+  /// `count` rows of the layer's input from row `row` on, as a matrix of C; loaded into `buffer`
+  /// where they have to be converted or multiplied with the dropout mask.
+  StridedMatrix<C> x_rows(int64_t row, int64_t count, C* buffer) const {
+    const S* const x = x_ + row * input_size_;
+    if constexpr (kInPlace) {
+      if (mask_ == nullptr) return {x, input_size_, 1};
+    }
+    const auto& kernels = storage_kernels<S, C>();
+    for_panels(input_size_, [&](int64_t j, int64_t columns) {
+      kernels.load(count, columns, columns, {x + j, input_size_}, buffer + j, input_size_);
+      if (mask_ != nullptr)
+        kernels.scale(count, columns, {mask_ + row * input_size_ + j, input_size_}, buffer + j,
+                      input_size_);
+    });
+    return {buffer, input_size_, 1};
+  }
+
+ private:
+  ForwardCell<S> prepare(const StackForward& stack, int64_t direction) const {
+    const int64_t hidden = shape_.hidden_size;
+    const int64_t index = layer_ * shape_.num_directions + direction;
+    const CellParameters& parameters = stack.cells[index];
+    ForwardCell<S> cell{
+        PackedMatrix<C>(input_size_, hidden),
+        PackedMatrix<C>(hidden, hidden),
+        {},
+        static_cast<const S*>(parameters.hx),
+        static_cast<S*>(stack.states[layer_]) + direction * hidden,
+        static_cast<S*>(stack.h_n) + index * shape_.batch * hidden,
+        direction == 1,
+    };
+    cell.weight_ih.pack_transposed(static_cast<const S*>(parameters.weight_ih));
+    cell.weight_hh.pack_transposed(static_cast<const S*>(parameters.weight_hh));
+    if (parameters.bias_ih != nullptr) {
+      cell.bias = Buffer<C>(hidden);
+      for (int64_t i = 0; i < hidden; ++i) {
+        cell.bias.get()[i] = static_cast<C>(static_cast<const S*>(parameters.bias_ih)[i]) +
+                             static_cast<C>(static_cast<const S*>(parameters.bias_hh)[i]);
+      }
+    }
+    return cell;
+  }
+
+  const StackShape& shape_;
+  const bool* reset_;
+  int64_t layer_;
+  int64_t input_size_;  ///< I_l
+  const S* x_;          ///< x: [T, B, I_l]
+  const S* mask_ = nullptr;
+  std::vector<ForwardCell<S>> cells_;
+};
+
+}  // namespace elman::cpu

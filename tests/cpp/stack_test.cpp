@@ -1,0 +1,297 @@
+// The CPU kernels through their plain structs (csrc/stack.h), against brute force (oracle.h): what
+// the operators never ask for (packed rows with resets and scales, deltas by lag), and sizes beyond
+// the borders of panels and blocks.
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <vector>
+
+#include "checks.h"
+#include "composite_call.h"
+#include "cpu/rnn.h"
+#include "oracle.h"
+#include "testing.h"
+
+namespace elman_test {
+namespace {
+
+/// A call's tensors, in float64, behind the plain structs.
+class Stack {
+ public:
+  explicit Stack(Call call) : call_(std::move(call)) {
+    call_.prepare();
+    const Problem& p = call_.problem;
+    shape_ = {p.steps(),
+              p.batch(),
+              p.input.size(2),
+              p.hidden_size(),
+              p.num_layers,
+              p.num_directions,
+              elman::parse_nonlinearity(p.nonlinearity)};
+    if (call_.form == Form::kPacked) {
+      batch_sizes_ = *call_.batch_sizes;
+      offsets_ = torch::cat({torch::zeros({1}, torch::kLong), batch_sizes_.cumsum(0)});
+      shape_.batch_sizes = batch_sizes_.const_data_ptr<int64_t>();
+      shape_.offsets = offsets_.const_data_ptr<int64_t>();
+    }
+    for (int64_t cell = 0; cell < p.cells(); ++cell) {
+      const auto* param = &p.params[cell * (p.has_biases ? 4 : 2)];
+      cells_.push_back({data(param[0]), data(param[1]), p.has_biases ? data(param[2]) : nullptr,
+                        p.has_biases ? data(param[3]) : nullptr,
+                        call_.hx ? data((*call_.hx)[cell]) : nullptr});
+    }
+    if (p.masks.defined()) {
+      for (int64_t layer = 0; layer + 1 < p.num_layers; ++layer)
+        masks_.push_back(call_.stored(p.masks[layer]).contiguous());
+    }
+    if (call_.carry_scale) carry_scale_ = call_.carry_scale->contiguous();
+  }
+
+  const Call& call() const { return call_; }
+
+  /// Returns output and h_n.
+  std::vector<torch::Tensor> forward() {
+    const Problem& p = call_.problem;
+    states_.clear();
+    for (int64_t layer = 0; layer < p.num_layers; ++layer)
+      states_.push_back(torch::full({shape_.rows(), shape_.features()}, NAN, torch::kDouble));
+    const auto h_n = torch::full({p.cells(), p.batch(), p.hidden_size()}, NAN, torch::kDouble);
+    elman::StackForward stack{shape_,  cells_, data(call_.input),     pointers(masks_),
+                              reset(), {},     h_n.mutable_data_ptr()};
+    for (const auto& states : states_) stack.states.push_back(states.mutable_data_ptr());
+    elman::cpu::rnn_forward<double>(stack);
+    return {states_.back(), h_n};
+  }
+
+  /// All gradients, as brute_force_tbptt orders them; none where not `wanted`.
+  std::vector<torch::Tensor> backward(const torch::Tensor& grad_output,
+                                      const torch::Tensor& grad_h_n, const elman::Windows& windows,
+                                      bool wanted = true, double* lag_norms = nullptr) const {
+    const Problem& p = call_.problem;
+    std::vector<torch::Tensor> results;
+    const auto like = [&](const torch::Tensor& tensor) -> void* {
+      if (!wanted) return nullptr;
+      results.push_back(torch::full(tensor.sizes(), NAN, torch::kDouble));
+      return results.back().mutable_data_ptr();
+    };
+    elman::StackBackward stack{shape_,
+                               windows,
+                               cells_,
+                               data(call_.input),
+                               pointers(masks_),
+                               reset(),
+                               call_.carry_scale ? data(carry_scale_) : nullptr,
+                               pointers(states_),
+                               data(grad_output),
+                               data(grad_h_n),
+                               like(call_.input),
+                               call_.hx ? like(*call_.hx) : nullptr,
+                               {},
+                               lag_norms};
+    for (size_t i = 0; i < p.params.size(); i += p.has_biases ? 4 : 2) {
+      elman::CellGradients grads{like(p.params[i]), like(p.params[i + 1]), nullptr, nullptr};
+      if (p.has_biases) {
+        grads.bias_ih = like(p.params[i + 2]);
+        grads.bias_hh = like(p.params[i + 3]);
+      }
+      stack.grads.push_back(grads);
+    }
+    elman::cpu::rnn_backward<double>(stack);
+    return results;
+  }
+
+ private:
+  static const void* data(const torch::Tensor& tensor) {
+    TORCH_CHECK(tensor.is_contiguous());
+    return tensor.const_data_ptr();
+  }
+  static std::vector<const void*> pointers(const std::vector<torch::Tensor>& tensors) {
+    std::vector<const void*> result;
+    for (const auto& tensor : tensors) result.push_back(data(tensor));
+    return result;
+  }
+  const bool* reset() const { return call_.reset ? call_.reset->const_data_ptr<bool>() : nullptr; }
+
+  Call call_;
+  elman::StackShape shape_;
+  torch::Tensor batch_sizes_, offsets_, carry_scale_;
+  std::vector<elman::CellParameters> cells_;
+  std::vector<torch::Tensor> masks_, states_;
+};
+
+/// Runs `run` with one thread, then with several, and expects the same bits.
+template <typename Run>
+std::vector<torch::Tensor> with_any_threads(const Run& run) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const std::vector<torch::Tensor> results = run();
+  for (const int threads : {2, 3}) {
+    at::set_num_threads(threads);
+    const std::vector<torch::Tensor> again = run();
+    for (size_t i = 0; i < results.size(); ++i)
+      EXPECT_TRUE(torch::equal(again[i], results[i])) << threads << " threads, result " << i;
+  }
+  at::set_num_threads(before);
+  return results;
+}
+
+Call make_masked_call(const Sizes& sizes, const std::vector<int64_t>& lengths, bool reset,
+                      bool carry_scale, bool dropout) {
+  static int variant = 0;
+  ++variant;
+  Call call = make_call(sizes, std::vector{"tanh", "relu", "sigmoid"}[variant % 3], variant % 4 > 0,
+                        variant % 2 == 0);
+  Problem& p = call.problem;
+  for (auto& param : p.params) param /= std::sqrt(static_cast<double>(param.size(-1)) / 4);
+  p.lengths = lengths;
+  call.form = lengths.empty() ? Form::kTimeMajor : Form::kPacked;
+  if (reset) p.reset = torch::rand({p.steps(), p.batch()}) < 0.3;
+  if (carry_scale) {
+    p.carry_scale = random({p.steps(), p.batch()});
+    p.carry_scale.masked_fill_(torch::rand({p.steps(), p.batch()}) < 0.3, 1);
+  }
+  if (dropout && p.num_layers > 1)
+    p.masks = torch::bernoulli(torch::full(
+                  {p.num_layers - 1, p.steps(), p.batch(), p.num_directions * p.hidden_size()}, 0.7,
+                  torch::kDouble)) /
+              0.7;
+  return call;
+}
+
+void expect_matches_brute_force(Call call) {
+  Stack stack(std::move(call));
+  const Problem& p = stack.call().problem;
+  std::ostringstream trace;
+  trace << p.nonlinearity << " k1=" << p.k1 << " k2=" << p.k2 << " input=" << p.input.sizes()
+        << " H=" << p.hidden_size() << " L=" << p.num_layers << " D=" << p.num_directions
+        << " hx=" << p.hx.defined() << " lengths=" << p.lengths << " reset=" << p.reset.defined()
+        << " scale=" << p.carry_scale.defined() << " masks=" << p.masks.defined();
+  SCOPED_TRACE(trace.str());
+  const auto grad_output = stack.call().random_output(), grad_h_n = stack.call().random_states();
+  const auto expected = brute_force_tbptt(p, grad_output, grad_h_n);
+  const auto results = with_any_threads([&] { return stack.forward(); });
+  EXPECT_TRUE(close(results[0], stack.call().stored(expected.output).flatten(0, -2)));
+  EXPECT_TRUE(close(results[1], expected.h_n));
+  const auto gradients = with_any_threads([&] {
+    return stack.backward(stack.call().stored(grad_output).contiguous(), grad_h_n,
+                          elman::Windows::make(p.steps(), p.k1, p.k2));
+  });
+  size_t i = 0;
+  for (size_t e = 0; e < expected.gradients.size(); ++e) {
+    if (e == 1 && !p.hx.defined()) continue;
+    const auto& gradient = expected.gradients[e];
+    EXPECT_TRUE(close(gradients[i++], e == 0 ? stack.call().caller(gradient) : gradient))
+        << "gradient " << e;
+  }
+}
+
+TEST(Stack, PackedRowsResetsAndScalesMatchBruteForce) {
+  torch::manual_seed(1);
+  for (const std::vector<int64_t>& lengths :
+       {std::vector<int64_t>{}, {7, 7, 5, 2, 1}, {7, 1}, {7, 6, 6, 6}}) {
+    for (const int64_t directions : {1, 2}) {
+      for (const auto& [k1, k2] : {Truncation{0, 0}, {3, 3}, {1, 1}, {1, 4}, {2, 5}}) {
+        if (directions == 2 && k1 != k2) continue;
+        for (const bool reset : {false, true}) {
+          const int64_t batch = lengths.empty() ? 2 : static_cast<int64_t>(lengths.size());
+          auto call = make_masked_call({7, batch, 2, 3, 2, directions}, lengths, reset,
+                                       directions == 1, k1 > 1);
+          std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
+          expect_matches_brute_force(call);
+        }
+      }
+    }
+  }
+}
+
+TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
+  torch::manual_seed(2);
+  struct Size {
+    int64_t batch, hidden;
+    std::vector<int64_t> lengths;
+  };
+  for (const Size& size : {Size{1, 67, {}}, {11, 65, {}}, {9, 70, {12, 12, 9, 9, 9, 4, 4, 3, 1}}}) {
+    for (const auto& [k1, k2] : {Truncation{0, 0}, {4, 4}, {1, 3}}) {
+      for (const int64_t directions : {1, 2}) {
+        if (directions == 2 && k1 != k2) continue;
+        auto call = make_masked_call({12, size.batch, 66, size.hidden, 2, directions}, size.lengths,
+                                     true, directions == 1, false);
+        std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
+        expect_matches_brute_force(call);
+      }
+    }
+  }
+}
+
+/// The norms by definition: from each output alone by plain autograd, with respect to the states.
+torch::Tensor brute_force_lag_norms(Problem p, const torch::Tensor& grad_output,
+                                    const torch::Tensor& grad_h_n, int64_t k2) {
+  auto result = torch::zeros({p.num_layers, k2}, torch::kDouble);
+  p.input = p.input.detach().clone().requires_grad_();
+  if (!p.hx.defined()) p.hx = torch::zeros({p.cells(), p.batch(), p.hidden_size()}, torch::kDouble);
+  for (int64_t b = 0; b < p.batch(); ++b) {
+    const int64_t length = p.lengths.empty() ? p.steps() : p.lengths[b];
+    const auto known = brute_force::run(p, b, length, 0, length - 1, {});
+    for (int64_t t = 0; t < length; ++t) {
+      const int64_t first = std::max<int64_t>(0, t - k2 + 1);
+      const auto states = brute_force::run(p, b, length, first, t, known);
+      std::vector<torch::Tensor> outputs{states.back()[t]}, gradients{grad_output[t][b]}, wanted;
+      for (int64_t layer = 0; layer < p.num_layers; ++layer) {
+        if (t == length - 1) {
+          outputs.push_back(states[layer][t]);
+          gradients.push_back(grad_h_n[layer][b]);
+        }
+        for (int64_t s = first; s <= t; ++s) wanted.push_back(states[layer][s]);
+      }
+      const auto found =
+          torch::autograd::grad(outputs, wanted, gradients, false, false, /*allow_unused=*/true);
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        if (!found[i].defined()) continue;
+        const int64_t span = t - first + 1, layer = i / span, lag = span - 1 - i % span;
+        result[layer][lag] += ((1 - wanted[i].square()) * found[i]).norm().detach();
+      }
+    }
+  }
+  return result;
+}
+
+TEST(Stack, NormsByLagMatchBruteForce) {
+  torch::manual_seed(3);
+  for (const int64_t layers : {1, 3}) {
+    for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{}, {9, 7, 7, 2}}) {
+      for (const int64_t batch : {1, 4}) {
+        if (!lengths.empty() && batch == 1) continue;
+        for (const int64_t k2 : {1, 4, 9, 12}) {
+          for (const int64_t hidden : {5, 66}) {
+            auto call = make_masked_call({9, batch, 2, hidden, layers, 1}, lengths, k2 == 4,
+                                         k2 == 9, k2 == 12);
+            call.problem.nonlinearity = "tanh";
+            Stack stack(call);
+            const auto grad_output = stack.call().random_output();
+            const auto grad_h_n = stack.call().random_states();
+            stack.forward();
+            const elman::Windows windows{9, 1, k2, 9};
+            const auto run = [&](bool gradients) {
+              auto norms = torch::full({layers, k2}, NAN, torch::kDouble);
+              auto results = stack.backward(stack.call().stored(grad_output).contiguous(), grad_h_n,
+                                            windows, gradients, norms.mutable_data_ptr<double>());
+              results.push_back(norms);
+              return results;
+            };
+            const auto norms = with_any_threads([&] { return run(false); });
+            ASSERT_EQ(norms.size(), 1);
+            EXPECT_TRUE(close(
+                norms[0], brute_force_lag_norms(stack.call().problem, grad_output, grad_h_n, k2)))
+                << "layers " << layers << " batch " << batch << " k2 " << k2;
+            EXPECT_TRUE(torch::equal(run(true).back(), norms[0]));
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace elman_test
