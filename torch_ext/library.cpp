@@ -23,6 +23,22 @@ TORCH_LIBRARY(elman, m) {
       "b_hh=None, *, "
       "str nonlinearity=\"tanh\") -> Tensor");
 
+  // The truncation engine. gradient_by_lag: [num_layers, max_lag] the mean norm of each layer's
+  // pre-activation gradient, by its distance in steps from the output that it came from.
+  m.def(
+      "gradient_by_lag(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
+      "float dropout, bool train, bool bidirectional, bool batch_first, *, int max_lag, str "
+      "nonlinearity=\"tanh\", Tensor? grad_output=None, Tensor? reset=None) -> Tensor",
+      {at::Tag::nondeterministic_seeded});
+  // [T, B] a carry_scale that cuts every `length` steps in the mean and leaves gradients unbiased.
+  m.def(
+      "random_truncation(int T, int B, float length, *, Generator? generator=None, Device? "
+      "device=None) -> Tensor",
+      {at::Tag::nondeterministic_seeded});
+  // What adaptive truncation makes of gradient_by_lag's result
+  // (include/elman/adaptive_truncation.h).
+  m.def("_gradient_decay(Tensor norms) -> (float rate, Tensor relative_bias)");
+
   // Internal operators: the halves of the autograd node, operators of their own so that compilers
   // can trace them. `states` and `masks` are described at elman::Saved (csrc/arguments.h); both are
   // empty without save_states.

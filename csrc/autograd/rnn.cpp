@@ -6,10 +6,9 @@
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
-#include <memory>
 #include <string>
-#include <type_traits>
 
+#include "autograd/node.h"
 #include "checks.h"
 #include "composite/engine.h"
 #include "ops/operators.h"
@@ -21,20 +20,6 @@ namespace {
 using torch::autograd::Node;
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
-
-/// Autograd's owning pointer to a node: std::shared_ptr up to some release, c10::intrusive_ptr
-/// after it.
-using NodePointer = decltype(torch::autograd::Edge::function);
-
-template <typename N>
-auto make_node() {
-  if constexpr (std::is_same_v<NodePointer, std::shared_ptr<Node>>) {
-    // deleteNode frees long chains of nodes without recursion.
-    return std::shared_ptr<N>(new N(), [](N* node) { deleteNode(node); });
-  } else {
-    return c10::make_intrusive<N>();
-  }
-}
 
 /// The node that elman::rnn leaves in the graph: one for a whole stack. Its edges are input, hx,
 /// then params.

@@ -1,5 +1,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/stack.h>
@@ -41,11 +42,11 @@ class Gradient {
   /// layers: per layer [T, B, D*H] the states, masks: per layer but the last [T, B, D*H], or empty;
   /// both in the compute dtype.
   Gradient(const RnnArguments& args, const BackwardArguments& grads, const Layout& layout,
-           std::vector<at::Tensor> layers, std::vector<at::Tensor> masks)
+           const Windows& windows, std::vector<at::Tensor> layers, std::vector<at::Tensor> masks)
       : args_(args),
         grads_(grads),
         layout_(layout),
-        windows_(Windows::make(layout.steps(), args.k1, args.k2)),
+        windows_(windows),
         compute_(compute_type(args)),
         lowest_layer_(lowest_layer()),
         layers_(std::move(layers)),
@@ -58,9 +59,18 @@ class Gradient {
     if (windows_.disjoint() || args_.num_layers == 1) {
       sweep_layer_by_layer();
     } else {
-      sweep_jointly();
+      sweep_jointly([](int64_t, int64_t, const at::Tensor&) {});
     }
     return collect();
+  }
+
+  /// [L, lags] the mean over windows and rows of the norm of delta, by layer and lag.
+  at::Tensor lag_norms() {
+    std::vector<at::Tensor> norms(args_.num_layers * windows_.k2);
+    sweep_jointly([&](int64_t layer, int64_t lag, const at::Tensor& delta) {
+      norms[layer * windows_.k2 + lag] = at::linalg_vector_norm(delta, 2, -1).mean();
+    });
+    return at::stack(norms).view({args_.num_layers, windows_.k2});
   }
 
  private:
@@ -183,8 +193,9 @@ class Gradient {
   }
 
   /// Windows that overlap, in a stack (one direction): an error keeps its window on its way down,
-  /// so all layers go through the lags together.
-  void sweep_jointly() {
+  /// so all layers go through the lags together. watch(layer, lag, delta: [windows, B, H]).
+  template <typename Watch>
+  void sweep_jointly(const Watch& watch) {
     std::vector<Sweep> sweeps;
     std::vector<ByLag> arriving;
     std::vector<ByLag> masks;
@@ -201,6 +212,7 @@ class Gradient {
         // A window owns the losses of its last k1 steps.
         const auto own = lag < windows_.k1 ? arriving[layer].at(lag) : at::Tensor();
         const auto delta = sweeps[layer].step(sum(own, from_above));
+        watch(layer, lag, delta);
         if (layer == lowest_layer_) break;
         from_above = at::matmul(delta, weight_ih(layer, 0));
         if (!masks_.empty()) from_above = from_above * masks[layer - 1].at(lag);
@@ -298,7 +310,8 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
   const Layout layout(args);
   auto layers = unstack(args, layout, grads.saved.states);
   layers.push_back(layout.from_caller(grads.output).to(compute_type(args)));
-  return Gradient(args, grads, layout, std::move(layers), unstack(args, layout, grads.saved.masks))
+  return Gradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
+                  std::move(layers), unstack(args, layout, grads.saved.masks))
       .compute();
 }
 
@@ -307,9 +320,21 @@ std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
   const WithoutAutocast guard;
   const Layout layout(args);
   auto states = compute_states(args, layout, grads.saved.masks);
-  return Gradient(args, grads, layout, std::move(states.layers),
-                  unstack(args, layout, grads.saved.masks))
+  return Gradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
+                  std::move(states.layers), unstack(args, layout, grads.saved.masks))
       .compute();
+}
+
+at::Tensor lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags) {
+  const WithoutAutocast guard;
+  const Layout layout(args);
+  auto layers = unstack(args, layout, grads.saved.states);
+  layers.push_back(layout.from_caller(grads.output).to(compute_type(args)));
+  // One window for each output, also where all of them reach step 1.
+  const Windows windows{layout.steps(), 1, lags, layout.steps()};
+  return Gradient(args, grads, layout, windows, std::move(layers),
+                  unstack(args, layout, grads.saved.masks))
+      .lag_norms();
 }
 
 }  // namespace elman::composite

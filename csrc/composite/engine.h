@@ -39,5 +39,8 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads);
 
+/// [L, lags] real, what `elman::gradient_by_lag` returns for the first `lags` <= T lags.
+at::Tensor lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags);
+
 }  // namespace composite
 }  // namespace elman

@@ -19,8 +19,23 @@ from elman._library import cmake_prefix_path, load
 load()
 
 from elman._build_info import version as __version__  # noqa: E402
+from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
+from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.network import Network  # noqa: E402
+from elman.random_truncation import random_truncation  # noqa: E402
 from elman.rnn import RNN  # noqa: E402
 from elman.rnn_cell import RNNCell  # noqa: E402
+from elman.stream import Stream  # noqa: E402
 
-__all__ = ["RNN", "Network", "RNNCell", "__version__", "cmake_prefix_path"]
+__all__ = [
+    "RNN",
+    "AdaptiveTruncation",
+    "Network",
+    "RNNCell",
+    "Stream",
+    "__version__",
+    "cmake_prefix_path",
+    "gradient_by_lag",
+    "plot_gradient_by_lag",
+    "random_truncation",
+]

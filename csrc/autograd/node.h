@@ -1,0 +1,27 @@
+#pragma once
+
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace elman {
+
+/// Autograd's owning pointer to a node: std::shared_ptr up to some release, c10::intrusive_ptr
+/// after it.
+using NodePointer = decltype(torch::autograd::Edge::function);
+
+template <typename N, typename... Arguments>
+auto make_node(Arguments&&... arguments) {
+  if constexpr (std::is_same_v<NodePointer, std::shared_ptr<torch::autograd::Node>>) {
+    // deleteNode frees long chains of nodes without recursion.
+    return std::shared_ptr<N>(new N(std::forward<Arguments>(arguments)...),
+                              [](N* node) { torch::autograd::deleteNode(node); });
+  } else {
+    return c10::make_intrusive<N>(std::forward<Arguments>(arguments)...);
+  }
+}
+
+}  // namespace elman

@@ -1,0 +1,129 @@
+#include <ATen/OpMathType.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros.h>
+#include <elman/gradient_by_lag.h>
+#include <torch/library.h>
+
+#include <algorithm>
+
+#include "checks.h"
+#include "composite/engine.h"
+#include "nn/common.h"
+#include "ops/operators.h"
+
+namespace elman {
+namespace {
+
+using Signature = at::Tensor(const at::Tensor&, const std::optional<at::Tensor>&, at::TensorList,
+                             bool, int64_t, double, bool, bool, bool, int64_t, std::string_view,
+                             const std::optional<at::Tensor>&, const std::optional<at::Tensor>&);
+
+/// The arguments of the operator: those of a sliding window, k1 = 1.
+struct LagArguments {
+  RnnArguments rnn;
+  const std::optional<at::Tensor>& grad_output;
+  int64_t max_lag;
+
+  c10::SymInt steps() const { return rnn.input.sym_size(rnn.batched() && rnn.batch_first ? 1 : 0); }
+};
+
+template <auto impl>
+at::Tensor lag_kernel(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                      at::TensorList params, bool has_biases, int64_t num_layers, double dropout,
+                      bool train, bool bidirectional, bool batch_first, int64_t max_lag,
+                      std::string_view nonlinearity, const std::optional<at::Tensor>& grad_output,
+                      const std::optional<at::Tensor>& reset) {
+  const LagArguments args{
+      {input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
+       nonlinearity, /*k1=*/0, /*k2=*/0, std::nullopt, reset, std::nullopt},
+      grad_output,
+      max_lag};
+  TORCH_CHECK_VALUE(max_lag >= 1, "max_lag must be at least 1, got ", max_lag);
+  TORCH_CHECK_VALUE(!bidirectional,
+                    "gradient_by_lag is not defined for a bidirectional network, which has no "
+                    "online order; expected bidirectional=False");
+  check_arguments(args.rnn);
+  if (grad_output) {
+    auto sizes = input.sym_sizes().vec();
+    sizes.back() = params[1].sym_size(1);
+    TORCH_CHECK(grad_output->sym_sizes() == c10::SymIntArrayRef(sizes),
+                "grad_output must have the output's shape ", c10::SymIntArrayRef(sizes), ", got ",
+                grad_output->sym_sizes());
+    TORCH_CHECK_VALUE(grad_output->scalar_type() == input.scalar_type(),
+                      "grad_output must have the input's dtype ", input.scalar_type(), ", got ",
+                      grad_output->scalar_type());
+    TORCH_CHECK(grad_output->device() == input.device(), "grad_output must be on the input's ",
+                "device ", input.device(), ", got ", grad_output->device());
+  }
+  return impl(args);
+}
+
+at::TensorOptions result_options(const LagArguments& args) {
+  const auto& input = args.rnn.input;
+  return input.options().dtype(c10::toRealValueType(at::toOpMathType(input.scalar_type())));
+}
+
+/// On every device, in ATen operators.
+at::Tensor composite_kernel(const LagArguments& args) {
+  const int64_t lags = std::min(args.steps().expect_int(), args.max_lag);
+  if (args.rnn.input.numel() == 0 && args.rnn.input.size(-1) > 0) {  // no rows to take means over
+    return at::zeros({args.rnn.num_layers, args.max_lag}, result_options(args));
+  }
+  auto [output, h_n, saved] = call_rnn_forward(args.rnn, /*save_states=*/true);
+  const auto grad_output = args.grad_output ? *args.grad_output : at::ones_like(output);
+  const std::vector<bool> everything(2 + args.rnn.params.size(), true);
+  const auto norms = composite::lag_norms(
+      args.rnn, {grad_output, std::nullopt, output, std::move(saved), everything}, lags);
+  return at::constant_pad_nd(norms, {0, args.max_lag - lags});
+}
+
+/// A measurement, not a function to differentiate.
+at::Tensor autograd_kernel(const LagArguments& args) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return gradient_by_lag(args.rnn.input, args.rnn.hx, args.rnn.params, args.rnn.has_biases,
+                         args.rnn.num_layers, args.rnn.dropout, args.rnn.train,
+                         args.rnn.bidirectional, args.rnn.batch_first, args.max_lag,
+                         args.rnn.nonlinearity, args.grad_output, args.rnn.reset);
+}
+
+at::Tensor meta_kernel(const LagArguments& args) {
+  return at::empty({args.rnn.num_layers, args.max_lag}, result_options(args));
+}
+
+}  // namespace
+
+at::Tensor gradient_by_lag(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                           at::TensorList params, bool has_biases, int64_t num_layers,
+                           double dropout, bool train, bool bidirectional, bool batch_first,
+                           int64_t max_lag, std::string_view nonlinearity,
+                           const std::optional<at::Tensor>& grad_output,
+                           const std::optional<at::Tensor>& reset) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("elman::gradient_by_lag", "")
+                             .typed<Signature>();
+  return op.call(input, hx, params, has_biases, num_layers, dropout, train, bidirectional,
+                 batch_first, max_lag, nonlinearity, grad_output, reset);
+}
+
+at::Tensor gradient_by_lag(const RNN& rnn, const at::Tensor& input, int64_t max_lag,
+                           const at::Tensor& hx, const at::Tensor& grad_output,
+                           const at::Tensor& reset) {
+  const RNNOptions& options = rnn->options;
+  return gradient_by_lag(input, detail::as_optional(hx), rnn->all_weights(), options.bias(),
+                         options.num_layers(), options.dropout(), rnn->is_training(),
+                         options.bidirectional(), options.batch_first(), max_lag,
+                         detail::schema_name(options.nonlinearity()),
+                         detail::as_optional(grad_output), detail::as_optional(reset));
+}
+
+TORCH_LIBRARY_IMPL(elman, CompositeExplicitAutograd, m) {
+  m.impl("gradient_by_lag", lag_kernel<composite_kernel>);
+}
+TORCH_LIBRARY_IMPL(elman, Autograd, m) { m.impl("gradient_by_lag", lag_kernel<autograd_kernel>); }
+TORCH_LIBRARY_IMPL(elman, Meta, m) { m.impl("gradient_by_lag", lag_kernel<meta_kernel>); }
+
+}  // namespace elman

@@ -1,0 +1,69 @@
+#include <elman/stream.h>
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "nn/common.h"
+#include "stream/engine.h"
+
+namespace elman {
+
+using torch::Tensor;
+
+Stream::Stream(RNN rnn, int64_t k1, int64_t k2)
+    : rnn_(std::move(rnn)), engine_(std::make_unique<StreamEngine>(k1, k2)) {
+  TORCH_CHECK_VALUE(!rnn_->options.bidirectional(),
+                    "rnn: a stream is not defined for a bidirectional network, which has no online "
+                    "order; expected one direction");
+}
+
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+Stream::~Stream() = default;
+
+Tensor Stream::operator()(const Tensor& input, const Tensor& reset, const Tensor& carry_scale) {
+  const RNNOptions& options = rnn_->options;
+  const auto weights = rnn_->all_weights();
+  return engine_->forward(
+      input,
+      {weights, options.bias(), options.num_layers(), options.dropout(), rnn_->is_training(),
+       options.batch_first(), detail::schema_name(options.nonlinearity())},
+      detail::as_optional(reset), detail::as_optional(carry_scale));
+}
+
+void Stream::reset() { engine_->reset(); }
+void Stream::detach() { engine_->detach(); }
+Tensor Stream::state() const { return engine_->state(); }
+void Stream::set_state(const Tensor& state, const Tensor& rows) {
+  engine_->set_state(state, detail::as_optional(rows));
+}
+
+int64_t Stream::k1() const { return engine_->k1(); }
+int64_t Stream::k2() const { return engine_->k2(); }
+
+void Stream::save(torch::serialize::OutputArchive& archive) const {
+  for (const auto& [name, tensor] : engine_->save()) {
+    archive.write(name, tensor, /*is_buffer=*/true);
+  }
+}
+
+void Stream::load(torch::serialize::InputArchive& archive) {
+  std::map<std::string, Tensor> dict;
+  for (const auto& name : archive.keys()) archive.read(name, dict[name], /*is_buffer=*/true);
+  engine_->load(dict);
+}
+
+torch::serialize::OutputArchive& operator<<(torch::serialize::OutputArchive& archive,
+                                            const Stream& stream) {
+  stream.save(archive);
+  return archive;
+}
+
+torch::serialize::InputArchive& operator>>(torch::serialize::InputArchive& archive,
+                                           Stream& stream) {
+  stream.load(archive);
+  return archive;
+}
+
+}  // namespace elman

@@ -1,0 +1,81 @@
+"""`AdaptiveTruncation`: the truncation length from the gradient's decay."""
+
+import torch
+from torch import Tensor
+
+from elman.stream import as_index, check_tensor
+
+__all__ = ["AdaptiveTruncation"]
+
+
+class AdaptiveTruncation:
+    r"""Chooses the truncation length k2 from how fast the gradient decays with the lag.
+
+    After Aicher, Foti & Fox, "Adaptively Truncating Backpropagation Through Time to Control
+    Gradient Bias" (2019). With :math:`\phi_j` the largest layer's norm at lag j and
+    :math:`\hat\beta` from the least-squares slope of :math:`\log \phi_j` over the last half of the
+    lags, a gradient that is cut off after K lags lacks about
+
+    .. math::
+        \text{tail}(K) = \phi_{K-1} \hat\beta / (1 - \hat\beta), \qquad
+        \text{relative bias}(K) = \text{tail}(K) / (\sum_{j<K} \phi_j - \text{tail}(K))
+
+    and the proposal is the smallest K whose relative bias is within the tolerance.
+
+    Args:
+        tolerance: the relative bias allowed, greater than 0
+        max_length: the longest proposal, and the one where the gradient does not decay
+            (:math:`\hat\beta \ge 1`) or no shorter one is within the tolerance
+        hysteresis: the proposal changes only when the new one differs from it by more than this,
+            relative to it. Default: 0.1
+
+    Example::
+
+        >>> adaptive = elman.AdaptiveTruncation(tolerance=0.1, max_length=100)
+        >>> k2 = adaptive.update(elman.gradient_by_lag(rnn, x, max_lag=100))
+        >>> rnn.truncation = (1, k2)
+    """
+
+    def __init__(self, tolerance: float, max_length: int, *, hysteresis: float = 0.1) -> None:
+        self.tolerance = float(tolerance)
+        self.max_length = as_index("max_length", max_length)
+        self.hysteresis = float(hysteresis)
+        self._impl = torch.classes.elman.AdaptiveTruncation(
+            self.tolerance, self.max_length, self.hysteresis
+        )
+
+    def update(self, norms: Tensor) -> int:
+        """Takes `gradient_by_lag(...)`, `(L, lags)`, and returns the proposal."""
+        check_tensor("norms", norms)
+        return self._impl.update(norms)
+
+    @property
+    def length(self) -> int:
+        """The proposal; `max_length` before the first update."""
+        return self._impl.length()
+
+    def state_dict(self) -> dict[str, int | None]:
+        """What a later run needs to take up here."""
+        return {"length": self._impl.proposal()}
+
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
+        """Takes up where another one left off."""
+        self._impl.set_proposal(state_dict["length"])
+
+    def __repr__(self) -> str:
+        return (
+            f"AdaptiveTruncation(tolerance={self.tolerance}, max_length={self.max_length}, "
+            f"hysteresis={self.hysteresis})"
+        )
+
+    def __getstate__(self) -> dict:
+        return {
+            "tolerance": self.tolerance,
+            "max_length": self.max_length,
+            "hysteresis": self.hysteresis,
+            "state_dict": self.state_dict(),
+        }
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["tolerance"], state["max_length"], hysteresis=state["hysteresis"])
+        self.load_state_dict(state["state_dict"])

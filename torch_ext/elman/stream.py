@@ -1,0 +1,165 @@
+"""`Stream`: TBPTT(k1, k2) over an endless sequence, with an optimizer step every k1 steps."""
+
+import operator
+
+import torch
+from torch import Tensor
+
+from elman.rnn import RNN
+
+__all__ = ["Stream"]
+
+
+def check_module(rnn: RNN) -> None:
+    """Raises TypeError unless `rnn` is an elman.RNN."""
+    if not isinstance(rnn, RNN):
+        raise TypeError(f"rnn should be an elman.RNN, got: {type(rnn).__name__}")
+
+
+def check_tensor(name: str, value) -> None:
+    """Raises TypeError unless `value` is a Tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} should be a Tensor, got: {type(value).__name__}")
+
+
+def as_index(name: str, value) -> int:
+    """`value` as an int; TypeError for what is not a whole number."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} should be an int, got: {value!r}")
+    return operator.index(value)
+
+
+class Stream:
+    """TBPTT(k1, k2) over an endless sequence, with an optimizer step after every k1 steps.
+
+    The losses of each chunk of k1 outputs go back through at most k2 steps (Williams & Peng 1990,
+    Sutskever 2013), into chunks that were run before the weights changed. The stream keeps the
+    last k2 - k1 inputs and states, O(k2 B (I + L H)) memory however long the sequence, and
+    recomputes nothing: old states stay as older weights made them, as in
+    `V(t+1) = V(t) + eta sum_z ...`, and the Jacobians use the weights as they are at the backward
+    pass. A chunk's backward pass costs that of one call over k2 steps. Any optimizer will do; plain
+    autograd stops here with "modified by an inplace operation".
+
+    A stream owns no parameters and is no Module: parameters, device, dtype, `train()` and `eval()`
+    are those of `rnn`, whose own truncation plays no part here.
+
+    Args:
+        rnn: an :class:`elman.RNN` with one direction
+        k1: the length of a chunk, at least 1
+        k2: how many steps a loss goes back through, at least k1
+
+    Inputs of a call: input, reset, carry_scale
+        * **input**: the next chunk, c <= k1 steps: `(c, B, H_in)`, `(B, c, H_in)` if `rnn` is
+          ``batch_first``, `(c, H_in)` unbatched. Only the stream's last chunk may have less than k1
+          steps. The batch size is fixed by the first chunk. A gradient of the input is that of this
+          chunk's losses; later ones do not reach it.
+        * **reset**: bool, the input's shape without its last dimension. Where it is true, the state
+          before the step counts as zero, and no gradient crosses (a new document begins).
+        * **carry_scale**: floating point, as ``reset`` or `(c)`; multiplies the gradient that flows
+          from a step to the state before it, from chunk to chunk too.
+
+    Output of a call: the last layer's states, in the input's layout.
+
+    Chunks run without a backward pass belong to the past of those after them. A second chunk may be
+    run before the first one's backward pass. Double backward is an error.
+
+    Example::
+
+        >>> stream = elman.Stream(rnn, k1=5, k2=50)
+        >>> for x, target in chunks:  # x: [5, B, I]
+        ...     optimizer.zero_grad()
+        ...     loss(stream(x), target).backward()
+        ...     optimizer.step()
+    """
+
+    def __init__(self, rnn: RNN, k1: int, k2: int) -> None:
+        check_module(rnn)
+        self.rnn = rnn
+        self.k1, self.k2 = as_index("k1", k1), as_index("k2", k2)
+        if rnn.bidirectional:
+            raise ValueError(
+                "rnn: a stream is not defined for a bidirectional network, which has no online "
+                "order; expected one direction"
+            )
+        self._engine = torch.classes.elman.Stream(self.k1, self.k2)
+
+    def __call__(
+        self, input: Tensor, reset: Tensor | None = None, carry_scale: Tensor | None = None
+    ) -> Tensor:
+        """Takes the next chunk; see the class for shapes."""
+        check_tensor("input", input)
+        rnn = self.rnn
+        weights = rnn._current_weights()
+        rnn._check_padded(input, None, weights[0])
+        return self._engine.forward(
+            input,
+            weights,
+            rnn.bias,
+            rnn.num_layers,
+            float(rnn.dropout),
+            rnn.training,
+            rnn.batch_first,
+            rnn.nonlinearity,
+            reset,
+            carry_scale,
+        )
+
+    def reset(self) -> None:
+        """Back to the beginning: zero states, no past; the batch size may change."""
+        self._engine.reset()
+
+    def detach(self) -> None:
+        """Keeps the states and forgets the rest: no gradient crosses this point."""
+        self._engine.detach()
+
+    @property
+    def state(self) -> Tensor | None:
+        """A copy of the states after the last chunk, `(L, B, H)`, unbatched `(L, H)`; None before
+        the first.
+
+        Assigning to it is `set_state`: a new sequence begins in the rows whose state changes.
+        """
+        return self._engine.state()
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self.set_state(state)
+
+    def set_state(self, state: Tensor, rows: Tensor | None = None) -> None:
+        """Begins a new sequence from the given states in some rows; no gradient crosses there.
+
+        Args:
+            state: `(L, B, H)`, unbatched `(L, H)`
+            rows: `(B)` bool, which rows. Default: those whose state is not what it was
+
+        Before the first chunk it gives the states to begin with.
+        """
+        check_tensor("state", state)
+        self._engine.set_state(state, rows)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything but the module; a stream that loads it goes on to the bit."""
+        return dict(self._engine.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Takes over what `state_dict` of a stream with the same k1 and k2 returned, moved to the
+        module's device.
+        """
+        device = self.rnn._current_weights()[0].device
+        on_device = {name: tensor.to(device) for name, tensor in state_dict.items()}
+        self._engine.load_state_dict(on_device)
+
+    def __repr__(self) -> str:
+        return f"Stream({self.rnn!r}, k1={self.k1}, k2={self.k2})"
+
+    def __getstate__(self) -> dict:
+        return {
+            "rnn": self.rnn,
+            "k1": self.k1,
+            "k2": self.k2,
+            "state_dict": self.state_dict(),
+        }
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["rnn"], state["k1"], state["k2"])
+        self.load_state_dict(state["state_dict"])
