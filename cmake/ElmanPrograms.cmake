@@ -1,11 +1,12 @@
 # Helpers for the folders of tests, examples and benchmarks.
 #
 # elman_add_cpp_test(<name> SOURCES <file>... [LIBRARIES <target>...] [LABELS <label>...] [WHOLE]
-#                    [INTERNAL])
+#                    [INTERNAL] [ALONE])
 #   A GoogleTest program. Each TEST becomes a ctest entry of its own, so that ctest counts tests;
 #   with WHOLE the program is one entry: for large parameterized grids, where starting LibTorch
 #   (0.5 s) for each case would take longer than the cases. INTERNAL tests what the shared library
-#   hides: the program is made of the library's objects, and csrc/ is on its include path.
+#   hides: the program is made of the library's objects, and csrc/ is on its include path. With
+#   ALONE it is made of SOURCES and nothing else of elman, with csrc/ on its include path.
 # elman_add_example(<name> SOURCES <file>... [LIBRARIES <target>...])
 # elman_add_benchmark(<name> SOURCES <file>... [LIBRARIES <target>...])
 #   A program that links Elman::elman; a benchmark also links Google Benchmark.
@@ -13,9 +14,12 @@
 include_guard(GLOBAL)
 
 function(elman_add_cpp_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "WHOLE;INTERNAL" "" "SOURCES;LIBRARIES;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WHOLE;INTERNAL;ALONE" "" "SOURCES;LIBRARIES;LABELS")
   add_executable(${name} ${arg_SOURCES})
-  if(arg_INTERNAL)
+  if(arg_ALONE)
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/csrc")
+    target_link_libraries(${name} PRIVATE elman_torch)
+  elseif(arg_INTERNAL)
     # Not the shared library too: every operator would be registered twice.
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/csrc")
     target_link_libraries(${name} PRIVATE elman_objects)
