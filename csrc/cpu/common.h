@@ -72,10 +72,11 @@ void parallel_tasks(int64_t tasks, double flops, const Run& run) {
   });
 }
 
-/// Calls run(first column, columns) for the panels that `columns` columns fall into.
+/// Calls run(first column, columns) for the pieces of `width` columns that `columns` columns fall
+/// into.
 template <typename Run>
-void for_panels(int64_t columns, const Run& run) {
-  for (int64_t j = 0; j < columns; j += kPanelColumns) run(j, std::min(kPanelColumns, columns - j));
+void for_panels(int64_t columns, const Run& run, int64_t width = kPanelColumns) {
+  for (int64_t j = 0; j < columns; j += width) run(j, std::min(width, columns - j));
 }
 
 }  // namespace elman::cpu

@@ -105,8 +105,9 @@ class ForwardRows {
     if (whole_) {  // the steps' rows follow each other
       const int64_t row = shape_.offset(t0), count = shape_.offset(t1) - row;
       const StridedMatrix<C> x = layer_.x_rows(row, count, x_buffer_.get());
-      for_panels(hidden_, [&](int64_t j, int64_t) {
-        multiply_panel(count, x, cell_.weight_ih, j, pre(t0, t0) + j, ld_, false);
+      for_panels(hidden_, [&](int64_t j, int64_t columns) {
+        multiply_columns(math_kernels<C>().gemm, count, x, cell_.weight_ih, j, columns,
+                         pre(t0, t0) + j, ld_, false);
       });
       return;
     }
@@ -115,9 +116,10 @@ class ForwardRows {
       x.push_back(layer_.x_rows(range_.row(shape_, t), alive(t),
                                 x_buffer_.get() + (t - t0) * range_.size() * layer_.input_size()));
     }
-    for_panels(hidden_, [&](int64_t j, int64_t) {
+    for_panels(hidden_, [&](int64_t j, int64_t columns) {
       for (int64_t t = t0; t < t1; ++t)
-        multiply_panel(alive(t), x[t - t0], cell_.weight_ih, j, pre(t, t0) + j, ld_, false);
+        multiply_columns(math_kernels<C>().gemm, alive(t), x[t - t0], cell_.weight_ih, j, columns,
+                         pre(t, t0) + j, ld_, false);
     });
   }
 
@@ -143,9 +145,8 @@ class ForwardRows {
     for_panels(hidden_, [&](int64_t j, int64_t columns) {
       for (const Entering& part : parts) {
         if (part.count > 0)
-          multiply(part.count, columns, hidden_, {part.data, part.stride, 1},
-                   cell_.weight_hh.panel(j), cell_.weight_hh.stride(j),
-                   state + part.first * ld_ + j, ld_, true);
+          multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
+                           columns, state + part.first * ld_ + j, ld_, true);
       }
       kernels.activate(shape_.activation, count, columns,
                        cell_.bias.get() != nullptr ? cell_.bias.get() + j : nullptr, state + j,
@@ -226,8 +227,9 @@ void project_all(const ForwardLayer<S>& layer) {
       const int64_t row = block * kRows, count = std::min(kRows, rows - row);
       const Buffer<C> buffer(layer.reads_x_directly() ? 0 : count * layer.input_size());
       const StridedMatrix<C> x = layer.x_rows(row, count, buffer.get());
-      for_panels(shape.hidden_size, [&](int64_t j, int64_t) {
-        multiply_panel(count, x, cell.weight_ih, j, cell.h + row * stride + j, stride, false);
+      for_panels(shape.hidden_size, [&](int64_t j, int64_t columns) {
+        multiply_columns(math_kernels<C>().gemm, count, x, cell.weight_ih, j, columns,
+                         cell.h + row * stride + j, stride, false);
       });
     });
   }

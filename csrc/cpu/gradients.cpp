@@ -24,9 +24,8 @@ class WeightGradientBlock {
         // An odd number of cache lines to a row: with a power of two, the rows would fight for the
         // same sets of the cache.
         delta_stride_((ceil_div(m, 16) | 1) * 16),
-        panel_size_(kReduceRows * kPanelColumns),
         delta_(kReduceRows * delta_stride_),
-        x_(ceil_div(n, kPanelColumns) * panel_size_),
+        x_(kReduceRows * ceil_div(n, kPanelColumns) * kPanelColumns),
         sum_(m * n) {
     std::fill_n(sum_.get(), m * n, C(0));
   }
@@ -72,15 +71,16 @@ class WeightGradientBlock {
                      delta_.get() + piece.at * delta_stride_ + j, delta_stride_);
       }
     });
-    for_panels(n_, [&](int64_t j, int64_t columns) {
-      C* const panel = x_.get() + j / kPanelColumns * panel_size_;
+    const auto add_panel = [&](int64_t j, int64_t columns) {
+      C* const panel = x_.get() + j * kReduceRows;
       const int64_t padded = ceil_div(columns, 16) * 16;
       for (const Piece& piece : pieces_)
         load_panel(piece, j, columns, panel + piece.at * padded, padded);
       // delta^T: the strides swapped
       math_kernels<C>().gemm(m_, columns, count, {delta_.get(), 1, delta_stride_}, panel, padded,
                              sum_.get() + j, n_, true);
-    });
+    };
+    for_panels(n_, add_panel, math_kernels<C>().panel_columns);
     pieces_.clear();
   }
 
@@ -99,9 +99,9 @@ class WeightGradientBlock {
     }
   }
 
-  int64_t hidden_, h0_, m_, c0_, n_, delta_stride_, panel_size_;
+  int64_t hidden_, h0_, m_, c0_, n_, delta_stride_;
   Buffer<C> delta_;  ///< [kReduceRows, m], packed
-  Buffer<C> x_;      ///< panels of [kReduceRows, kPanelColumns]
+  Buffer<C> x_;      ///< panels of [kReduceRows, panel_columns]
   Buffer<C> sum_;    ///< [m, n]
   std::vector<Piece> pieces_;
 };
@@ -175,8 +175,8 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<compute_t<
         ldc = n;
       }
       for (size_t i = 0; i < terms.size(); ++i)
-        multiply_panel(count, {terms[i].delta + row * hidden, hidden, 1}, *terms[i].weight, j, c,
-                       ldc, i > 0);
+        multiply_columns(math_kernels<C>().gemm, count, {terms[i].delta + row * hidden, hidden, 1},
+                         *terms[i].weight, j, columns, c, ldc, i > 0);
       if (mask != nullptr)
         storage_kernels<S, C>().scale(count, columns, {mask + row * n + j, n}, c, ldc);
       if constexpr (!std::is_same_v<Out, C>)

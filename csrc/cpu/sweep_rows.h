@@ -127,9 +127,9 @@ class SweepRows {
       // result.
       const bool single_row = windows_.count == 1 && shape_.batch_at(t) == 1;
       const auto& kernels = math_kernels<C>();
-      (single_row ? kernels.gemv : kernels.gemm)(
-          rows, std::min(kPanelColumns, hidden_ - column), hidden_, {a + place(m), hidden_, 1},
-          weight.panel(column), weight.stride(column), c + place(m) + column, hidden_, accumulate);
+      multiply_columns(single_row ? kernels.gemv : kernels.gemm, rows, {a + place(m), hidden_, 1},
+                       weight, column, std::min(kPanelColumns, hidden_ - column),
+                       c + place(m) + column, hidden_, accumulate);
       m = next;
     }
   }

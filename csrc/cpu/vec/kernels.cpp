@@ -93,9 +93,9 @@ void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* 
                                               gemm_block<C, 1, 3, NV>, gemm_block<C, 1, 4, NV>,
                                               gemm_block<C, 1, 5, NV>, gemm_block<C, 1, 6, NV>};
   for (int64_t i = 0; i < m;) {
-    // Seven rows are four and three, since one row by itself is slow.
-    const int64_t left = m - i;
-    const int64_t rows = left == kMaxRows + 1 ? 4 : std::min<int64_t>(left, kMaxRows);
+    // In blocks of about one size: the fewer rows a block has, the slower each of them is.
+    const int64_t left = m - i, blocks = (left + kMaxRows - 1) / kMaxRows;
+    const int64_t rows = (left + blocks - 1) / blocks;
     kBlocks[rows - 1](n, k, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
                       c + i * ldc, ldc, accumulate);
     i += rows;
@@ -108,32 +108,24 @@ void gemv_columns(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<C> a, const
   gemm_block<C, 2, 1, NV>(n, k, a, b, ldb, c, ldc, accumulate);
 }
 
-/// The columns in groups of as many vectors as kMaxVectors, the last group perhaps of fewer.
+/// Chooses by the number of vectors that n columns take.
 template <typename C, template <typename, int> class Columns>
 void by_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
                 int64_t ldc, bool accumulate) {
   constexpr int64_t kSize = Vectorized<C>::size();
-  constexpr int64_t kGroup = kMaxVectors<C> * kSize;
-  for (int64_t j = 0; j < n; j += kGroup) {
-    const int64_t columns = std::min(n - j, kGroup);
-    const auto run = [&](auto vectors) {
-      if constexpr (vectors <= kMaxVectors<C>)
-        Columns<C, vectors>::run(m, columns, k, a, b + j, ldb, c + j, ldc, accumulate);
-    };
-    switch ((columns + kSize - 1) / kSize) {
-      case 1:
-        run(std::integral_constant<int, 1>());
-        break;
-      case 2:
-        run(std::integral_constant<int, 2>());
-        break;
-      case 3:
-        run(std::integral_constant<int, 3>());
-        break;
-      default:
-        run(std::integral_constant<int, 4>());
-        break;
-    }
+  const auto run = [&](auto vectors) {
+    if constexpr (vectors <= kMaxVectors<C>)
+      Columns<C, vectors>::run(m, n, k, a, b, ldb, c, ldc, accumulate);
+  };
+  switch ((n + kSize - 1) / kSize) {
+    case 1:
+      return run(std::integral_constant<int, 1>());
+    case 2:
+      return run(std::integral_constant<int, 2>());
+    case 3:
+      return run(std::integral_constant<int, 3>());
+    default:
+      return run(std::integral_constant<int, 4>());
   }
 }
 
@@ -320,8 +312,8 @@ void delta(Activation activation, int64_t m, int64_t n, bool c_is_zero, Rows<con
 }
 
 template <typename C>
-constexpr MathKernels<C> kMath = {by_columns<C, GemmColumns>, by_columns<C, GemvColumns>,
-                                  activate<C>, add_column_sums<C>};
+constexpr MathKernels<C> kMath = {kMaxVectors<C>* Vectorized<C>::size(), by_columns<C, GemmColumns>,
+                                  by_columns<C, GemvColumns>, activate<C>, add_column_sums<C>};
 template <typename S, typename C>
 constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>,  store_rows<S, C>, add_rows<S, C>,
                                            scale_rows<S, C>, delta<S, S, C>,   delta<C, S, C>};

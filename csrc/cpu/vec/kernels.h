@@ -6,9 +6,8 @@
 
 namespace elman::cpu {
 
-/// Columns of a panel: matrices that stand on the right of a product are packed into panels of this
-/// many columns (fewer in the last one), each [K, columns] row after row, so that a block of the
-/// product reads memory in one stream.
+/// Columns that a product and its epilogue (bias, activation, f') are done in at a time, so that
+/// the epilogue finds the product in the first-level cache.
 constexpr int64_t kPanelColumns = 64;
 
 /// A matrix a[m, k] whose element (i, p) stands at data[i * row_stride + p * column_stride]; with
@@ -33,10 +32,15 @@ struct Rows {
 /// are at most kPanelColumns wide.
 template <typename C>
 struct MathKernels {
-  /// c[m, n] = a[m, k] b[k, n], or += with `accumulate`. b is a panel: its rows are `ldb` apart,
-  /// and readable up to the next multiple of 16 columns after n. Each element is one chain of fused
-  /// multiply-adds over k, so that a row's result does not depend on which rows it is computed
-  /// together with.
+  /// Columns of a panel, a divisor of kPanelColumns: matrices that stand on the right of a product
+  /// are packed into panels of this many columns (fewer in the last one), each [K, columns] row
+  /// after row. It is what a block of the product takes at a time, so that a block reads memory in
+  /// one stream: rows further apart would fight for a part of the first-level cache's sets.
+  int64_t panel_columns;
+  /// c[m, n] = a[m, k] b[k, n], or += with `accumulate`. b is a panel, n at most panel_columns: its
+  /// rows are `ldb` apart, and readable up to the next multiple of 16 columns after n. Each element
+  /// is one chain of fused multiply-adds over k, so that a row's result does not depend on which
+  /// rows it is computed together with.
   void (*gemm)(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
                int64_t ldc, bool accumulate);
   /// gemm for the one row of a problem that has no other. Its sums are two chains over k, since a
