@@ -31,8 +31,6 @@ bool is_supported(at::ScalarType dtype) {
 }
 
 void check_dtype(const at::Tensor& input, Activation activation) {
-  TORCH_CHECK(input.layout() == at::kStrided, "input must be a dense (strided) tensor, got layout ",
-              input.layout());
   TORCH_CHECK(
       is_supported(input.scalar_type()),
       "input must be a float64, float32, bfloat16, float16, complex64 or complex128 tensor, "
@@ -43,18 +41,32 @@ void check_dtype(const at::Tensor& input, Activation activation) {
               input.scalar_type());
 }
 
-/// `what` is a format for the tensor's name, put together only if a check fails.
+/// `name` makes the tensor's name, only if a check fails.
 template <typename Name>
-void check_like_input(const at::Tensor& input, const at::Tensor& tensor, const Name& name) {
+void check_dense(const at::Tensor& tensor, const Name& name) {
   TORCH_CHECK(tensor.defined(), name(), " must be a tensor, got an undefined one");
   TORCH_CHECK(tensor.layout() == at::kStrided, name(),
               " must be a dense (strided) tensor, got layout ", tensor.layout());
-  TORCH_CHECK_VALUE(tensor.scalar_type() == input.scalar_type(), "RNN input dtype (",
-                    input.scalar_type(), ") does not match ", name(), " dtype (",
-                    tensor.scalar_type(), ")");
-  TORCH_CHECK(tensor.device() == input.device(), "Input and ", name(),
+}
+
+/// `role` is what torch calls such a tensor: "parameter" or "hidden".
+template <typename Name>
+void check_device(const at::Tensor& input, const at::Tensor& tensor, const char* role,
+                  const Name& name) {
+  TORCH_CHECK(tensor.device() == input.device(), "Input and ", role,
               " tensors are not at the same device, found input tensor at ", input.device(),
-              " and ", name(), " tensor at ", tensor.device());
+              " and ", role, " tensor at ", tensor.device(), "\n", name(),
+              " must be on the input's device ", input.device());
+}
+
+/// Torch finds two dtypes where the tensors meet in a product, and says it in the product's words.
+/// `name` names the one of them that should have had the input's dtype.
+template <typename Name>
+void check_product_dtype(const at::Tensor& left, const at::Tensor& right, at::ScalarType input,
+                         const Name& name) {
+  TORCH_CHECK(left.scalar_type() == right.scalar_type(),
+              "mat1 and mat2 must have the same dtype, but got ", left.scalar_type(), " and ",
+              right.scalar_type(), "\n", name(), " must have the input's dtype ", input);
 }
 
 template <typename Name>
@@ -79,12 +91,26 @@ void check_params(const RnnArguments& args) {
               " tensors (", args.params_per_cell(), " for each of ", args.num_layers, " layers in ",
               args.num_directions(), " directions), got ", args.params.size());
   for (int64_t i = 0; i < expected; ++i) {
-    check_like_input(args.input, args.params[i], [&] { return param_name(args, i); });
+    const at::Tensor& param = args.params[i];
+    const auto name = [&] { return param_name(args, i); };
+    check_dense(param, name);
+    const auto message = [&] {
+      return c10::str("RNN input dtype (", args.input.scalar_type(), ") does not match ", name(),
+                      " dtype (", param.scalar_type(), ")");
+    };
+    const bool same = param.scalar_type() == args.input.scalar_type();
+    // Torch's modules compare the input with the first weight, and find the others later.
+    TORCH_CHECK_VALUE(same || i > 0, message());
+    TORCH_CHECK(same, message());
+    check_device(args.input, param, "parameter", name);
   }
   TORCH_CHECK(args.params[0].dim() == 2 && args.params[1].dim() == 2,
               "weight_ih_l0 and weight_hh_l0 must have 2 dimensions, got ", args.params[0].dim(),
               " and ", args.params[1].dim());
   const c10::SymInt hidden = args.params[1].sym_size(1);
+  TORCH_CHECK(args.params[1].sym_size(0) == hidden,
+              "weight_hh_l0 must have shape [hidden_size, hidden_size], got ",
+              shape_of(args.params[1]));
   TORCH_CHECK(hidden > 0, "weight_hh_l0 must not be empty, got shape ", shape_of(args.params[1]));
   for (int64_t cell = 0; cell < cells; ++cell) {
     const int64_t i = cell * args.params_per_cell();
@@ -103,6 +129,7 @@ void check_input(const RnnArguments& args) {
   if (args.packed()) {
     TORCH_CHECK(input.dim() == 2, "input must have 2 dimensions, got ", input.dim());
     const at::Tensor& batch_sizes = *args.batch_sizes;
+    check_dense(batch_sizes, [] { return "batch_sizes"; });
     // On the meta device (where compilers trace) nothing has values, batch_sizes included.
     TORCH_CHECK(batch_sizes.dim() == 1 && batch_sizes.scalar_type() == at::kLong &&
                     (batch_sizes.is_cpu() || (batch_sizes.is_meta() && input.is_meta())),
@@ -123,10 +150,16 @@ void check_input(const RnnArguments& args) {
               input.sym_size(-1));
 }
 
+void check_hx_dtype(const RnnArguments& args) {
+  check_product_dtype(*args.hx, args.params[1], args.input.scalar_type(), [] { return "hx"; });
+}
+
 void check_hx(const RnnArguments& args) {
   if (!args.hx) return;
   const at::Tensor& hx = *args.hx;
-  check_like_input(args.input, hx, [] { return "hx"; });
+  const auto name = [] { return "hx"; };
+  check_dense(hx, name);
+  check_device(args.input, hx, "hidden", name);
   const int64_t cells = args.num_layers * args.num_directions();
   const c10::SymInt hidden = args.params[1].sym_size(1);
   if (!args.batched()) {
@@ -134,6 +167,7 @@ void check_hx(const RnnArguments& args) {
                 "-D tensor");
     TORCH_CHECK(hx.sym_size(0) == cells && hx.sym_size(1) == hidden, "Expected hidden size [",
                 cells, ", ", hidden, "], got ", shape_of(hx));
+    check_hx_dtype(args);
     return;
   }
   TORCH_CHECK(hx.dim() == 3, "For batched 3-D input, hx should also be 3-D but got ", hx.dim(),
@@ -143,6 +177,7 @@ void check_hx(const RnnArguments& args) {
       args.packed() ? hx.sym_size(1) : args.input.sym_size(args.batch_first ? 0 : 1);
   TORCH_CHECK(hx.sym_size(0) == cells && hx.sym_size(1) == batch && hx.sym_size(2) == hidden,
               "Expected hidden size (", cells, ", ", batch, ", ", hidden, "), got ", shape_of(hx));
+  check_hx_dtype(args);
 }
 
 void check_truncation(const RnnArguments& args) {
@@ -169,6 +204,7 @@ void check_reset(const RnnArguments& args) {
   const at::Tensor& reset = *args.reset;
   TORCH_CHECK(!args.packed(), "reset is not supported with packed input, got a tensor of shape ",
               shape_of(reset));
+  check_dense(reset, [] { return "reset"; });
   TORCH_CHECK(reset.scalar_type() == at::kBool, "reset must be a bool tensor, got ",
               reset.scalar_type());
   TORCH_CHECK(reset.device() == args.input.device(), "reset must be on the input's device ",
@@ -186,6 +222,7 @@ void check_carry_scale(const RnnArguments& args) {
   TORCH_CHECK(!args.bidirectional,
               "carry_scale is not defined for a bidirectional network: in a stack, a path of the "
               "gradient would cross a scaled border twice");
+  check_dense(scale, [] { return "carry_scale"; });
   TORCH_CHECK(at::isFloatingType(scale.scalar_type()),
               "carry_scale must be a floating point tensor, got ", scale.scalar_type());
   TORCH_CHECK(!scale.requires_grad(),
@@ -210,7 +247,7 @@ Activation parse_nonlinearity(std::string_view nonlinearity) {
 }
 
 void check_arguments(const RnnArguments& args) {
-  TORCH_CHECK(args.input.defined(), "input must be a tensor, got an undefined one");
+  check_dense(args.input, [] { return "input"; });
   check_dtype(args.input, parse_nonlinearity(args.nonlinearity));
   TORCH_CHECK_VALUE(args.dropout >= 0 && args.dropout <= 1,
                     "dropout should be a number in range [0, 1] representing the probability of "
@@ -265,12 +302,19 @@ void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>&
   if (!hx) return;
   TORCH_CHECK_VALUE(hx->dim() == 1 || hx->dim() == 2,
                     "RNNCell: Expected hidden to be 1D or 2D, got ", hx->dim(), "D instead");
-  TORCH_CHECK(hx->dim() == input.dim(), "hx must have as many dimensions as input, expected ",
-              input.dim(), ", got ", hx->dim());
-  TORCH_CHECK(input.dim() == 1 || hx->sym_size(0) == input.sym_size(0), "Input batch size ",
-              input.sym_size(0), " doesn't match hidden0 batch size ", hx->sym_size(0));
-  TORCH_CHECK(hx->sym_size(-1) == hidden, "hidden0 has inconsistent hidden_size: got ",
-              hx->sym_size(-1), ", expected ", hidden);
+  const auto wrong_batch = [&] {
+    return c10::str("Input batch size ", input.sym_size(0), " doesn't match hidden0 batch size ",
+                    hx->sym_size(0));
+  };
+  const auto wrong_size = [&](const c10::SymInt& size) {
+    return c10::str("hidden0 has inconsistent hidden_size: got ", size, ", expected ", hidden);
+  };
+  // Torch takes the dimension there is for the one that it looks for.
+  TORCH_CHECK(
+      hx->dim() == input.dim(), input.dim() == 2 ? wrong_batch() : wrong_size(hx->sym_size(0)),
+      "\nhx must have as many dimensions as input, expected ", input.dim(), ", got ", hx->dim());
+  TORCH_CHECK(input.dim() == 1 || hx->sym_size(0) == input.sym_size(0), wrong_batch());
+  TORCH_CHECK(hx->sym_size(-1) == hidden, wrong_size(hx->sym_size(-1)));
 }
 
 }  // namespace
@@ -279,15 +323,28 @@ void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tenso
                           const at::Tensor& w_ih, const at::Tensor& w_hh,
                           const std::optional<at::Tensor>& b_ih,
                           const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
-  TORCH_CHECK(input.defined(), "input must be a tensor, got an undefined one");
-  check_dtype(input, parse_nonlinearity(nonlinearity));
+  const Activation activation = parse_nonlinearity(nonlinearity);
+  const auto check = [&](const at::Tensor& tensor, const char* role, const char* name) {
+    check_dense(tensor, [&] { return name; });
+    check_device(input, tensor, role, [&] { return name; });
+  };
+  check_dense(input, [] { return "input"; });
+  check(w_ih, "parameter", "w_ih");
+  check(w_hh, "parameter", "w_hh");
+  if (b_ih) check(*b_ih, "parameter", "b_ih");
+  if (b_hh) check(*b_hh, "parameter", "b_hh");
+  if (hx) check(*hx, "hidden", "hx");
   // Shapes before dtypes, as torch's cell finds them.
   check_cell_shapes(input, hx, w_ih, w_hh, b_ih, b_hh);
-  check_like_input(input, w_ih, [] { return "w_ih"; });
-  check_like_input(input, w_hh, [] { return "w_hh"; });
-  if (b_ih) check_like_input(input, *b_ih, [] { return "b_ih"; });
-  if (b_hh) check_like_input(input, *b_hh, [] { return "b_hh"; });
-  if (hx) check_like_input(input, *hx, [] { return "hx"; });
+  const auto check_dtype_of = [&](const at::Tensor& tensor, const char* name) {
+    check_product_dtype(input, tensor, input.scalar_type(), [&] { return name; });
+  };
+  check_dtype_of(w_ih, "w_ih");
+  check_dtype_of(w_hh, "w_hh");
+  if (b_ih) check_dtype_of(*b_ih, "b_ih");
+  if (b_hh) check_dtype_of(*b_hh, "b_hh");
+  if (hx) check_product_dtype(*hx, w_hh, input.scalar_type(), [] { return "hx"; });
+  check_dtype(input, activation);
 }
 
 }  // namespace elman

@@ -88,13 +88,14 @@ std::tuple<PackedSequence, Tensor> RNNImpl::forward_with_packed_input(
   const Tensor& sorted_indices = packed_input.sorted_indices();
   const Tensor& unsorted_indices = packed_input.unsorted_indices();
 
-  const int64_t batch_size = batch_sizes.numel() > 0 ? batch_sizes[0].item<int64_t>() : 0;
   Tensor state = hx;  // [L*D, B, H], its rows in the order of the packed ones
   if (!state.defined()) {
+    const int64_t batch_size = batch_sizes.numel() > 0 ? batch_sizes[0].item<int64_t>() : 0;
     const int64_t num_directions = options.bidirectional() ? 2 : 1;
     state = torch::zeros({options.num_layers() * num_directions, batch_size, options.hidden_size()},
                          data.options());
-  } else if (sorted_indices.defined() && state.dim() == 3 && state.size(1) == batch_size) {
+  } else if (sorted_indices.defined() && state.dim() == 3 &&
+             state.size(1) == sorted_indices.size(0)) {
     // A state of another shape goes on as it is: the operator's checks say best what is wrong with
     // it.
     state = state.index_select(1, sorted_indices);

@@ -127,10 +127,10 @@ struct DenseArguments {
 at::Tensor draw_masks(const RnnArguments& args, const at::IntArrayRef sizes) {
   at::Tensor masks = at::empty(sizes, args.input.options());
   const double keep = 1 - args.dropout;
+  if (keep == 0) return masks.zero_();  // torch draws nothing then
   for (int64_t layer = 0; layer < sizes[0]; ++layer) {
     at::Tensor mask = masks.select(0, layer);
-    mask.bernoulli_(keep);
-    if (keep > 0) mask.div_(keep);
+    mask.bernoulli_(keep).div_(keep);
   }
   return masks;
 }

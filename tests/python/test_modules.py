@@ -289,3 +289,13 @@ def test_cell_equals_torch(nonlinearity, bias):
             expected.square().sum().backward()
             for a, e in zip(ours.parameters(), theirs.parameters(), strict=True):
                 assert_close(a.grad, e.grad)
+
+
+def test_cell_takes_sparse_input_as_torchs_does():
+    ours, theirs = elman.RNNCell(4, 6), torch.nn.RNNCell(4, 6)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.eye(4)[:3]
+    assert_close(ours(x.to_sparse()), theirs(x.to_sparse()))
+    ours(x.to_sparse()).sum().backward()
+    ours(x).sum().backward()
+    assert ours.weight_ih.grad[:, :3].abs().sum() > 0

@@ -1,52 +1,27 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
-import operator
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman._jagged import from_packed, to_packed
+from elman._options import Truncation, check_nonlinearity, parse_truncation
+
 __all__ = ["RNN", "Truncation"]
-
-#: None is full BPTT; k is TBPTT(k, k); (k1, k2) is TBPTT(k1, k2).
-Truncation = None | int | tuple[int, int]
-
-_NONLINEARITIES = ("tanh", "relu", "sigmoid")
 
 # The overloads, bound once: resolving them at every call would cost more than a small call itself.
 _rnn_padded = torch.ops.elman.rnn.default
 _rnn_packed = torch.ops.elman.rnn.data
 
 
-def check_nonlinearity(nonlinearity: str) -> None:
-    """Raises ValueError, in torch's words, unless `nonlinearity` is the name of one."""
-    if nonlinearity not in _NONLINEARITIES:
-        raise ValueError(
-            f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh', 'relu' or 'sigmoid'."
-        )
-
-
-def _parse_truncation(truncation: Truncation, bidirectional: bool) -> tuple[int, int]:
-    """The (k1, k2) of the operators, (0, 0) for full BPTT."""
-    if truncation is None:
-        return 0, 0
-    pair = truncation if isinstance(truncation, (tuple, list)) else (truncation, truncation)
-    if len(pair) != 2 or any(isinstance(k, bool) or not hasattr(k, "__index__") for k in pair):
-        raise TypeError(
-            f"truncation should be None, an int k or a pair of ints (k1, k2), got: {truncation!r}"
-        )
-    k1, k2 = (operator.index(k) for k in pair)
-    if k1 < 1:
-        raise ValueError(f"truncation: k1 must be at least 1, got k1 = {k1}, k2 = {k2}")
-    if k2 < k1:
-        raise ValueError(f"truncation: k2 must be at least k1, got k1 = {k1}, k2 = {k2}")
-    if bidirectional and k1 != k2:
-        raise ValueError(
-            "truncation: k1 < k2 is not defined for a bidirectional network, which has no online "
-            f"order; expected k1 = k2, got k1 = {k1}, k2 = {k2}"
-        )
-    return k1, k2
+def _refuse_reset_and_carry_scale(
+    kind: str, reset: Tensor | None, carry_scale: Tensor | None
+) -> None:
+    for name, value in (("reset", reset), ("carry_scale", carry_scale)):
+        if value is not None:
+            raise ValueError(f"{name} is not supported with {kind} input")
 
 
 class RNN(torch.nn.RNNBase):
@@ -82,7 +57,8 @@ class RNN(torch.nn.RNNBase):
 
     Inputs: input, hx, \*, reset, carry_scale
         * **input**: `(T, H_in)` unbatched, `(T, B, H_in)` or, with ``batch_first``, `(B, T, H_in)`;
-          or a :class:`torch.nn.utils.rnn.PackedSequence`.
+          or a :class:`torch.nn.utils.rnn.PackedSequence`; or a nested tensor of jagged layout
+          `(B, j, H_in)`, j steps of each sequence, whatever ``batch_first`` says.
         * **hx**: `(L * D, H_out)` unbatched or `(L * D, B, H_out)`, the initial state. Default:
           zeros
         * **reset**: bool, the input's shape without its last dimension. Where it is true, the state
@@ -90,11 +66,11 @@ class RNN(torch.nn.RNNBase):
         * **carry_scale**: floating point, as ``reset`` or `(T)`; never differentiated. Multiplies
           the gradient that flows from a step to the state before it; one direction only.
 
-        Packed input takes neither ``reset`` nor ``carry_scale``.
+        Packed and nested input take neither ``reset`` nor ``carry_scale``.
 
     Outputs: output, h_n
         * **output**: `(T, D * H_out)`, `(T, B, D * H_out)` or `(B, T, D * H_out)`, the last layer's
-          states; a PackedSequence if the input is one.
+          states; a PackedSequence if the input is one, nested if the input is.
         * **h_n**: `(L * D, H_out)` or `(L * D, B, H_out)`, each layer's final state.
 
     Example::
@@ -121,8 +97,6 @@ class RNN(torch.nn.RNNBase):
     ) -> None:
         if "proj_size" in unsupported:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
-        if unsupported:
-            raise TypeError(f"RNN got an unexpected keyword argument '{next(iter(unsupported))}'")
         check_nonlinearity(nonlinearity)
         super().__init__(
             # RNNBase knows the modes of torch.nn.RNN only; they all have the same parameters.
@@ -136,6 +110,7 @@ class RNN(torch.nn.RNNBase):
             bidirectional,
             device=device,
             dtype=dtype,
+            **unsupported,
         )
         self.mode = f"RNN_{nonlinearity.upper()}"
         self.nonlinearity = nonlinearity
@@ -148,7 +123,7 @@ class RNN(torch.nn.RNNBase):
 
     @truncation.setter
     def truncation(self, truncation: Truncation) -> None:
-        self._k1, self._k2 = _parse_truncation(truncation, self.bidirectional)
+        self._k1, self._k2 = parse_truncation(truncation, self.bidirectional)
 
     def forward(
         self,
@@ -160,10 +135,14 @@ class RNN(torch.nn.RNNBase):
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Runs the network over a whole sequence; see the class for shapes."""
         if isinstance(input, PackedSequence):
-            for name, value in (("reset", reset), ("carry_scale", carry_scale)):
-                if value is not None:
-                    raise ValueError(f"{name} is not supported with packed input")
+            _refuse_reset_and_carry_scale("packed", reset, carry_scale)
             return self.forward_with_packed_input(input, hx)
+        # dim() comes first: what is no tensor fails there, as it does in torch.
+        if input.dim() and input.is_nested:
+            _refuse_reset_and_carry_scale("nested", reset, carry_scale)
+            packed, rows = to_packed(input)
+            output, h_n = self.forward_with_packed_input(packed, hx)
+            return from_packed(output, rows, input), h_n
         weights = self._current_weights()
         self._check_padded(input, hx, weights[0])
         return _rnn_padded(
@@ -190,14 +169,17 @@ class RNN(torch.nn.RNNBase):
         data, batch_sizes, sorted_indices, unsorted_indices = input
         weights = self._current_weights()
         self._check_dtype_and_size(data, weights[0])
+        cells = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
             # The operator could take None, but compilers cannot know h_n's batch size then: it is a
             # value in batch_sizes, where everything else has a shape.
             batch = batch_sizes[0] if sorted_indices is None else sorted_indices.size(0)
-            cells = self.num_layers * (2 if self.bidirectional else 1)
             hx = torch.zeros(cells, batch, self.hidden_size, dtype=data.dtype, device=data.device)
-        else:
+        elif sorted_indices is not None:
+            self.check_hidden_size(hx, (cells, sorted_indices.size(0), self.hidden_size))
             hx = self.permute_hidden(hx, sorted_indices)
+        elif hx.dim() != 3:
+            self.check_hidden_size(hx, (cells, int(batch_sizes[0]), self.hidden_size))
         output, h_n = _rnn_packed(
             data,
             batch_sizes,
@@ -226,9 +208,31 @@ class RNN(torch.nn.RNNBase):
             text += f", truncation={self.truncation}"
         return text
 
+    def __getstate__(self) -> dict:
+        self._init_flat_weights()
+        return super().__getstate__()
+
     def __setstate__(self, state) -> None:
         # A state of torch.nn.RNN is as good as one of our own: it has no truncation.
         super().__setstate__({"_k1": 0, "_k2": 0, **state})
+        self._untie_flat_weights()
+
+    def _init_flat_weights(self) -> None:
+        super()._init_flat_weights()
+        self._untie_flat_weights()
+
+    def _untie_flat_weights(self) -> None:
+        """Makes what torch keeps beside the weights harmless; here it is not needed.
+
+        Torch finds out by weak references whether a weight was replaced, and so forbids
+        `torch.utils.swap_tensors`; and it keeps weights that were computed from others with their
+        history, and so forbids `copy.deepcopy`. Here weights are looked up by name at each call.
+        """
+        self._flat_weight_refs = [None] * len(self._flat_weights_names)
+        self._flat_weights = [
+            weight if weight is None or weight.is_leaf else weight.detach()
+            for weight in self._flat_weights
+        ]
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
         """What torch.jit.script compiles in place of this module."""

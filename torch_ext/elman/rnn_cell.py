@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from elman.rnn import check_nonlinearity
+from elman._options import check_nonlinearity
 
 __all__ = ["RNNCell"]
 
@@ -58,6 +58,13 @@ class RNNCell(torch.nn.RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """One step; see the class for shapes."""
+        # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
+        if input.dim() not in (1, 2):
+            raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        if hx is not None and hx.dim() not in (1, 2):
+            raise ValueError(f"RNNCell: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+        if input.is_sparse:  # as torch's cell has it, by accident or not
+            input = input.to_dense()
         return torch.ops.elman.rnn_cell(
             input,
             hx,

@@ -1,0 +1,40 @@
+"""The options that elman's modules have in common."""
+
+import operator
+
+__all__ = ["Truncation", "check_nonlinearity", "parse_truncation"]
+
+#: None is full BPTT; k is TBPTT(k, k); (k1, k2) is TBPTT(k1, k2).
+Truncation = None | int | tuple[int, int]
+
+_NONLINEARITIES = ("tanh", "relu", "sigmoid")
+
+
+def check_nonlinearity(nonlinearity: str) -> None:
+    """Raises ValueError, in torch's words, unless `nonlinearity` is the name of one."""
+    if nonlinearity not in _NONLINEARITIES:
+        raise ValueError(
+            f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh', 'relu' or 'sigmoid'."
+        )
+
+
+def parse_truncation(truncation: Truncation, bidirectional: bool) -> tuple[int, int]:
+    """The (k1, k2) of the operators, (0, 0) for full BPTT."""
+    if truncation is None:
+        return 0, 0
+    pair = truncation if isinstance(truncation, (tuple, list)) else (truncation, truncation)
+    if len(pair) != 2 or any(isinstance(k, bool) or not hasattr(k, "__index__") for k in pair):
+        raise TypeError(
+            f"truncation should be None, an int k or a pair of ints (k1, k2), got: {truncation!r}"
+        )
+    k1, k2 = (operator.index(k) for k in pair)
+    if k1 < 1:
+        raise ValueError(f"truncation: k1 must be at least 1, got k1 = {k1}, k2 = {k2}")
+    if k2 < k1:
+        raise ValueError(f"truncation: k2 must be at least k1, got k1 = {k1}, k2 = {k2}")
+    if bidirectional and k1 != k2:
+        raise ValueError(
+            "truncation: k1 < k2 is not defined for a bidirectional network, which has no online "
+            f"order; expected k1 = k2, got k1 = {k1}, k2 = {k2}"
+        )
+    return k1, k2
