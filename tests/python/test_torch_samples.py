@@ -3,6 +3,7 @@
 import elman
 import pytest
 import torch
+from torch.nn.utils.rnn import PackedSequence
 from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 OURS = {torch.nn.RNN: elman.RNN, torch.nn.RNNCell: elman.RNNCell}
@@ -39,6 +40,39 @@ def test_outputs_and_gradients(info, training):
             )
             results.append([*output, *gradients])
         torch.testing.assert_close(results[1], results[0], rtol=1e-10, atol=1e-10)
+
+
+def as_function(module, call):
+    """The call of `module` as a function of its tensors and parameters alone, and those."""
+    names, parameters = zip(*module.named_parameters(), strict=True)
+    packed = [isinstance(arg, PackedSequence) for arg in call.args]
+    tensors = [
+        arg.data if is_packed else arg for arg, is_packed in zip(call.args, packed, strict=True)
+    ]
+
+    def function(*values):
+        args = [
+            arg._replace(data=value) if is_packed else value
+            for arg, value, is_packed in zip(call.args, values[: len(tensors)], packed, strict=True)
+        ]
+        weights = dict(zip(names, values[len(tensors) :], strict=True))
+        return tuple(flat(torch.func.functional_call(module, weights, tuple(args))))
+
+    return function, (*tensors, *parameters)
+
+
+@pytest.mark.parametrize("info", INFOS, ids=lambda info: info.name)
+def test_first_and_second_derivatives_are_those_of_finite_differences(info):
+    """As torch checks its own modules: gradcheck and gradgradcheck of inputs and parameters."""
+    samples = info.module_inputs_func(
+        info, device="cpu", dtype=DTYPE, requires_grad=True, training=True
+    )
+    for i, sample in enumerate(samples):
+        module = make(OURS[info.module_cls], sample.constructor_input)
+        function, values = as_function(module, sample.forward_input)
+        assert torch.autograd.gradcheck(function, values, fast_mode=True)
+        if i % 5 == 0:  # some of every kind
+            assert torch.autograd.gradgradcheck(function, values, fast_mode=True)
 
 
 @pytest.mark.parametrize("info", INFOS, ids=lambda info: info.name)

@@ -20,6 +20,7 @@ load()
 
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
+from elman.convert import Conversion, convert  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.random_truncation import random_truncation  # noqa: E402
@@ -30,11 +31,13 @@ from elman.stream import Stream  # noqa: E402
 __all__ = [
     "RNN",
     "AdaptiveTruncation",
+    "Conversion",
     "Network",
     "RNNCell",
     "Stream",
     "__version__",
     "cmake_prefix_path",
+    "convert",
     "gradient_by_lag",
     "plot_gradient_by_lag",
     "random_truncation",
