@@ -78,8 +78,10 @@ void expect_sound(const Plan& plan, const Problem& problem, const DeviceLimits& 
   // A thread finishes what it has room for.
   ASSERT_LE(l.chunk_rows << l.column_bits, kThreads * kResultsPerThread);
   // Units in shared memory are those that are not in registers.
-  const int units = l.tiles_per_warp * l.units_per_tile;
-  ASSERT_EQ(l.shared_units, std::max(0, units - shape.units));
+  ASSERT_TRUE(l.tiles_per_warp == 1 || l.tiles_per_warp == 2);
+  ASSERT_GE(l.tiles_per_warp * (kWarps / l.k_warps), l.tiles);
+  ASSERT_EQ(l.shared_units,
+            l.tiles_per_warp * std::max(0, l.units_per_tile - shape.units / l.tiles_per_warp));
   // Vectors hold all that is read and written of them.
   ASSERT_GE(l.vector_bytes,
             l.k_warps * l.units_per_tile * shape.unit_elements * shape.element_bytes);

@@ -7,6 +7,7 @@
 
 #define ELMAN_DEVICE __device__ __forceinline__
 #define ELMAN_UNROLL _Pragma("unroll")
+#define ELMAN_ROLLED _Pragma("unroll 1")
 
 namespace elman::cuda::device {
 

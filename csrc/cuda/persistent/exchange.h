@@ -52,8 +52,12 @@ class Vectors {
 
   /// One element of the vector that enters step `step`.
   ELMAN_DEVICE void store(int chunk, int step, int row, int local_feature, Element value) const {
-    reinterpret_cast<Element*>(vector(chunk, step, row))[rank_ * layout_.features + local_feature] =
-        value;
+    const int at = rank_ * layout_.features + local_feature;
+    if (layout_.exchange == Exchange::kGlobal) {
+      reinterpret_cast<Element*>(global_vector(chunk, step, row))[at] = value;
+    } else {
+      reinterpret_cast<Element*>(shared_vector(chunk, step, row))[at] = value;
+    }
   }
 
   /// After all threads have stored: hands the block's slice of `count` rows to the group.
@@ -75,15 +79,15 @@ class Vectors {
   /// Waits for the vectors that enter step `step`; they are then at the returned place in shared
   /// memory.
   ELMAN_DEVICE const unsigned char* receive(int chunk, int step, int count) const {
-    if (layout_.exchange == Exchange::kBlock) return vector(chunk, step, 0);
+    if (layout_.exchange == Exchange::kBlock) return shared_vector(chunk, step, 0);
     const std::uint32_t expected = step + 1;
     if (layout_.exchange == Exchange::kCluster) {
       wait(cluster_flags(chunk), expected, device::load_acquire_cluster);
-      return vector(chunk, step, 0);
+      return shared_vector(chunk, step, 0);
     }
     if (device::thread() < 32) wait(global_flags(chunk), expected, device::load_acquire);
     device::sync();
-    const unsigned char* const source = vector(chunk, step, 0);
+    const unsigned char* const source = global_vector(chunk, step, 0);
     unsigned char* const target = shared_ + layout_.vectors_at;
     const int pieces = count * (layout_.vector_bytes / 16);
     for (int i = device::thread(); i < pieces; i += kThreads)
@@ -110,22 +114,23 @@ class Vectors {
     return reinterpret_cast<std::uint32_t*>(shared_ + layout_.flags_at) +
            chunk * layout_.group_blocks;
   }
-  ELMAN_DEVICE unsigned char* vector(int chunk, int step, int row) const {
-    const int slot = step & 1, local = chunk * layout_.chunk_rows + row;
-    if (layout_.exchange == Exchange::kGlobal) {
-      const std::int64_t at = static_cast<std::int64_t>(slot) * layout_.rows +
-                              static_cast<std::int64_t>(group_) * layout_.group_rows + local;
-      return workspace_.vectors + at * layout_.vector_bytes;
-    }
-    const int at = slot * layout_.chunks * layout_.chunk_rows + local;
-    return shared_ + layout_.vectors_at + at * layout_.vector_bytes;
+  // Apart, so that the compiler knows which memory it is.
+  ELMAN_DEVICE unsigned char* global_vector(int chunk, int step, int row) const {
+    const std::int64_t first = static_cast<std::int64_t>(step & 1) * layout_.rows +
+                               static_cast<std::int64_t>(group_) * layout_.group_rows;
+    return workspace_.vectors + (first + chunk * layout_.chunk_rows + row) * layout_.vector_bytes;
+  }
+  ELMAN_DEVICE unsigned char* shared_vector(int chunk, int step, int row) const {
+    const int first = (step & 1) * layout_.chunks * layout_.chunk_rows;
+    return shared_ + layout_.vectors_at +
+           (first + chunk * layout_.chunk_rows + row) * layout_.vector_bytes;
   }
 
   /// Copies the block's slice to the same place in the other blocks of the cluster.
   ELMAN_DEVICE void push(int chunk, int step, int count) const {
     const int pieces = layout_.features * static_cast<int>(sizeof(Element)) / 16;
     for (int i = device::thread(); i < count * pieces; i += kThreads) {
-      Vector16* const own = reinterpret_cast<Vector16*>(vector(chunk, step, i / pieces)) +
+      Vector16* const own = reinterpret_cast<Vector16*>(shared_vector(chunk, step, i / pieces)) +
                             rank_ * pieces + i % pieces;
       for (int other = 1; other < layout_.group_blocks; ++other)
         *device::peer(own, (rank_ + other) % layout_.group_blocks) = *own;

@@ -16,8 +16,9 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 /// Results of a chunk that one thread finishes at most; their inputs are fetched ahead.
 constexpr int kResultsPerThread = 8;
-/// Row tiles that share one read of a weight in shared memory.
-constexpr int kTilesAtOnce = 4;
+/// Sums that a warp makes at once: tiles of features times tiles of rows. That many products share
+/// each read of a weight or of a vector.
+constexpr int kSumsAtOnce = 4;
 
 /// The geometry of one launch: plain numbers, made by `plan` and read by the kernels.
 ///
@@ -27,9 +28,9 @@ constexpr int kTilesAtOnce = 4;
 /// `features` of the H results and keeps its slice of W_h, [features, H], on the chip.
 ///
 /// A product unit is what a warp multiplies at once: `tile` features (16 on tensor cores, else 8)
-/// by one stretch of k. Warp w = m * k_warps + k takes the `tiles_per_warp` tiles from m *
-/// tiles_per_warp on and the `units_per_tile` units from k * units_per_tile on; its first units
-/// live in registers, its last `shared_units` in shared memory.
+/// by one stretch of k. Warp w = m * k_warps + k takes the `tiles_per_warp` (one or two) tiles from
+/// m * tiles_per_warp on and of each the `units_per_tile` units from k * units_per_tile on; the
+/// first units of each tile live in registers, the last, `shared_units` in all, in shared memory.
 struct Layout {
   Exchange exchange;
   int steps;         ///< steps of the recurrence: T, or k2

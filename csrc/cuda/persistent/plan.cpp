@@ -5,6 +5,8 @@
 namespace elman::cuda::persistent {
 namespace {
 
+constexpr int kMaxTilesPerWarp = 2;
+
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
@@ -23,7 +25,7 @@ class Planner {
       if ((blocks - 1) * features >= problem_.hidden) continue;  // a block without features
       consider_slice(blocks == 1 ? Exchange::kBlock : Exchange::kCluster, blocks, features);
     }
-    for (int features = shape_.tile; features <= kThreads; features += shape_.tile) {
+    for (int features = shape_.tile; features <= max_features(); features += shape_.tile) {
       const std::int64_t blocks = ceil_div(problem_.hidden, features);
       if (blocks > 1 && blocks <= device_.multiprocessors)
         consider_slice(Exchange::kGlobal, blocks, features);
@@ -32,11 +34,12 @@ class Planner {
   }
 
  private:
+  int max_features() const { return kMaxTilesPerWarp * kWarps * shape_.tile; }
   std::int64_t rows() const { return problem_.batch * problem_.windows; }
 
   /// All divisions of the rows for one division of W_h.
   void consider_slice(Exchange exchange, std::int64_t blocks, std::int64_t features) {
-    if (features > kThreads) return;
+    if (features > max_features()) return;
     Layout layout = slice(exchange, blocks, features);
     // Rows come in whole batch rows where windows overlap, else one by one.
     const std::int64_t granule = problem_.overlap ? problem_.windows : 1;
@@ -71,13 +74,14 @@ class Planner {
     for (int k_warps = 1; k_warps <= kWarps; k_warps *= 2) {
       const std::int64_t tiles = ceil_div(layout.tiles, kWarps / k_warps);
       const std::int64_t units = ceil_div(k_units, k_warps);
-      if (fewest != 0 && tiles * units >= fewest) continue;
+      if (tiles > kMaxTilesPerWarp || (fewest != 0 && tiles * units >= fewest)) continue;
       fewest = tiles * units;
       layout.k_warps = k_warps;
       layout.tiles_per_warp = tiles;
       layout.units_per_tile = units;
     }
-    layout.shared_units = std::max<std::int64_t>(0, fewest - shape_.units);
+    const int in_registers = shape_.units / layout.tiles_per_warp;
+    layout.shared_units = layout.tiles_per_warp * std::max(0, layout.units_per_tile - in_registers);
     while ((1 << layout.column_bits) < features) ++layout.column_bits;
     // Rows of 16 floats more than a multiple of 32 spread a tensor core operand over all banks.
     const std::int64_t elements = std::max<std::int64_t>(

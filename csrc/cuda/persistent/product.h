@@ -81,17 +81,22 @@ struct FmaProduct {
     ELMAN_UNROLL
     for (int i = 0; i < kTile; ++i) a.sum[i] = 0;
   }
-  /// a += f times the row at `vectors`, whose k begins with unit `unit`.
-  static ELMAN_DEVICE void accumulate(Accumulator& a, const Fragment& f,
-                                      const unsigned char* vectors, int /*vector_bytes*/, int unit,
-                                      int lane) {
+  /// A lane's share of the row at `vectors` for unit `unit` of k.
+  struct Operand {
     C h[kWidth];
-    reinterpret_cast<Vector16&>(h) = reinterpret_cast<const Vector16*>(vectors)[unit * 32 + lane];
+  };
+  static ELMAN_DEVICE Operand operand(const unsigned char* vectors, int /*vector_bytes*/, int unit,
+                                      int lane) {
+    Operand o;
+    reinterpret_cast<Vector16&>(o.h) = reinterpret_cast<const Vector16*>(vectors)[unit * 32 + lane];
+    return o;
+  }
+  static ELMAN_DEVICE void accumulate(Accumulator& a, const Fragment& f, const Operand& o) {
     ELMAN_UNROLL
     for (int j = 0; j < kWidth; ++j) {
       ELMAN_UNROLL
       for (int i = 0; i < kTile; ++i)
-        a.sum[i] = device::fused_multiply_add(f.w[i][j], h[j], a.sum[i]);
+        a.sum[i] = device::fused_multiply_add(f.w[i][j], o.h[j], a.sum[i]);
     }
   }
   /// Adds up the lanes' shares, in a fixed order, and stores them. At each of the first three
@@ -179,11 +184,12 @@ struct MmaProduct {
       for (int i = 0; i < 4; ++i) a.d[p][i] = 0;
     }
   }
-  static ELMAN_DEVICE void accumulate(Accumulator& a, const Fragment& f,
-                                      const unsigned char* vectors, int vector_bytes, int unit,
-                                      int lane) {
-    const Vector16 h = *reinterpret_cast<const Vector16*>(vectors + (lane / 4) * vector_bytes +
-                                                          unit * 64 + (lane % 4) * 16);
+  static ELMAN_DEVICE Vector16 operand(const unsigned char* vectors, int vector_bytes, int unit,
+                                       int lane) {
+    return *reinterpret_cast<const Vector16*>(vectors + (lane / 4) * vector_bytes + unit * 64 +
+                                              (lane % 4) * 16);
+  }
+  static ELMAN_DEVICE void accumulate(Accumulator& a, const Fragment& f, const Vector16& h) {
     device::mma(S(), a.d[0], f.a[0], h.word[0], h.word[1]);
     device::mma(S(), a.d[1], f.a[1], h.word[2], h.word[3]);
   }

@@ -42,15 +42,17 @@ StepCost step_cost(const Layout& layout, Arithmetic arithmetic, const DeviceRate
   const ProductShape shape = product_shape(arithmetic);
   const double chunks = layout.chunks;
   const double units = kWarps * layout.tiles_per_warp * layout.units_per_tile;
-  const double row_tiles = (layout.chunk_rows + shape.rows - 1) / shape.rows;
+  const int rows = std::min(layout.chunk_rows, layout.group_rows);
+  const double row_tiles = (rows + shape.rows - 1) / shape.rows;
   const double multiply_adds = shape.tile * shape.unit_elements * shape.rows;
+  const int at_once = kSumsAtOnce / layout.tiles_per_warp;
   const double weight_reads =
-      static_cast<int>(row_tiles) / kTilesAtOnce + static_cast<int>(row_tiles) % kTilesAtOnce;
-  const double results = static_cast<double>(layout.chunk_rows) * layout.features;
+      static_cast<int>(row_tiles) / at_once + static_cast<int>(row_tiles) % at_once;
+  const double results = static_cast<double>(rows) * layout.features;
 
   StepCost cost{};
   cost.arithmetic = chunks * units * row_tiles * multiply_adds / rates.multiply_adds;
-  const double shared_bytes = units * row_tiles * 512 +
+  const double shared_bytes = units / layout.tiles_per_warp * row_tiles * 512 +
                               weight_reads * kWarps * layout.shared_units * shape.unit_bytes +
                               2 * layout.k_warps * results * shape.compute_bytes;
   cost.shared_memory = chunks * shared_bytes / rates.shared_bytes;
@@ -63,7 +65,7 @@ StepCost step_cost(const Layout& layout, Arithmetic arithmetic, const DeviceRate
   } else if (layout.exchange == Exchange::kGlobal) {
     barriers = 4;
     latency = rates.global_latency;
-    cost.exchange = chunks * layout.chunk_rows * layout.vector_bytes / rates.cache_bytes;
+    cost.exchange = chunks * rows * layout.vector_bytes / rates.cache_bytes;
   }
   cost.overhead = chunks * (barriers * rates.barrier + rates.epilogue);
   const double busy = std::max(cost.arithmetic, cost.shared_memory) + cost.exchange + cost.overhead;

@@ -13,6 +13,7 @@
 
 #define ELMAN_DEVICE inline
 #define ELMAN_UNROLL
+#define ELMAN_ROLLED
 
 namespace elman::cuda::device {
 

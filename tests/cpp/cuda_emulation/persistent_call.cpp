@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cuda_emulation/policies.h"
+
 namespace elman::cuda::persistent {
 namespace {
 
@@ -173,23 +175,6 @@ EmulatedResult backward(const Case& c, const Values& v, const Plan& plan, std::u
   return result;
 }
 
-/// Calls run(policy).
-template <typename Run>
-auto dispatch(Arithmetic arithmetic, const Run& run) {
-  switch (arithmetic) {
-    case Arithmetic::kFloat64:
-      return run(FmaProduct<double>());
-    case Arithmetic::kFloat32:
-      return run(FmaProduct<float>());
-    case Arithmetic::kTf32:
-      return run(MmaProduct<float>());
-    case Arithmetic::kBFloat16:
-      return run(MmaProduct<device::bfloat16>());
-    default:
-      return run(MmaProduct<device::float16>());
-  }
-}
-
 }  // namespace
 
 std::string Case::name() const {
@@ -210,13 +195,13 @@ std::string Case::name() const {
 
 EmulatedResult emulate_forward(const Case& c, const Values& v, const Plan& plan, std::uint32_t seed,
                                int drop) {
-  return dispatch(c.arithmetic,
-                  [&](auto policy) { return forward<decltype(policy)>(c, v, plan, seed, drop); });
+  return with_policy(
+      c.arithmetic, [&](auto policy) { return forward<decltype(policy)>(c, v, plan, seed, drop); });
 }
 EmulatedResult emulate_backward(const Case& c, const Values& v, const Plan& plan,
                                 std::uint32_t seed) {
-  return dispatch(c.arithmetic,
-                  [&](auto policy) { return backward<decltype(policy)>(c, v, plan, seed); });
+  return with_policy(c.arithmetic,
+                     [&](auto policy) { return backward<decltype(policy)>(c, v, plan, seed); });
 }
 
 Problem forward_problem(const Case& c) { return {c.arithmetic, c.steps, c.batch, c.hidden}; }
