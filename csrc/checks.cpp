@@ -36,9 +36,10 @@ void check_dtype(const at::Tensor& input, Activation activation) {
       "input must be a float64, float32, bfloat16, float16, complex64 or complex128 tensor, "
       "got ",
       input.scalar_type());
-  TORCH_CHECK(!(input.is_complex() && activation == Activation::kRelu),
-              "nonlinearity 'relu' is not defined for complex input, got input of dtype ",
-              input.scalar_type());
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      !(input.is_complex() && activation == Activation::kRelu),
+      "nonlinearity 'relu' is not defined for complex input, got input of dtype ",
+      input.scalar_type());
 }
 
 /// `name` makes the tensor's name, only if a check fails.
@@ -59,8 +60,7 @@ void check_device(const at::Tensor& input, const at::Tensor& tensor, const char*
               " must be on the input's device ", input.device());
 }
 
-/// Torch finds two dtypes where the tensors meet in a product, and says it in the product's words.
-/// `name` names the one of them that should have had the input's dtype.
+/// In the words of torch, which finds it in a product. `name` should have had the input's dtype.
 template <typename Name>
 void check_product_dtype(const at::Tensor& left, const at::Tensor& right, at::ScalarType input,
                          const Name& name) {

@@ -113,6 +113,16 @@ RNN_DEFECTS = [
         ValueError,
         "Unknown nonlinearity 'elu'.*'tanh', 'relu' or 'sigmoid'",
     ),
+    (
+        {
+            "input": torch.zeros(T, B, I, dtype=torch.complex64),
+            "hx": None,
+            "params": params(dtype=torch.complex64),
+            "nonlinearity": "relu",
+        },
+        NotImplementedError,
+        "nonlinearity 'relu' is not defined for complex input, got input of dtype ComplexFloat",
+    ),
     ({"k1": 0, "k2": 3}, ValueError, "k1 must be at least 1"),
     ({"k1": -1, "k2": 3}, ValueError, "k1 must be at least 1"),
     ({"k1": 3, "k2": 0}, ValueError, "k2 must be at least k1"),

@@ -3,6 +3,7 @@
 import elman
 import pytest
 import torch
+from calls import operators_run_by
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 BAD_CONSTRUCTIONS = [
@@ -147,6 +148,25 @@ def expect_the_same_error(ours, theirs):
 def test_forward_is_refused_in_the_words_of_torch(args, options):
     ours, theirs = elman.RNN(4, 6, 2, **options), torch.nn.RNN(4, 6, 2, **options)
     expect_the_same_error(lambda: ours(*args), lambda: theirs(*args))
+
+
+PADDED = {
+    name: args
+    for name, args in BAD_CALLS.items()
+    if all(isinstance(arg, torch.Tensor) and not isinstance(arg, PackedSequence) for arg in args)
+}
+
+
+@pytest.mark.parametrize("args", PADDED.values(), ids=PADDED)
+def test_scripted_modules_refuse_the_same_calls(args):
+    """In the operator's words, which name the argument too, and before any kernel."""
+    scripted = torch.jit.script(elman.RNN(4, 6, 2))
+
+    def wrong_call():
+        with pytest.raises(RuntimeError, match=r"input|hx|hidden|sequence length"):
+            scripted(*args)
+
+    assert "elman::_rnn_forward" not in operators_run_by(wrong_call)
 
 
 @pytest.mark.parametrize("args", [(), (torch.zeros(5, 3, 4), None, None)], ids=["none", "three"])

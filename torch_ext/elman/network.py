@@ -44,7 +44,7 @@ class Network(torch.nn.Module):
         * **steps**: for one-to-many, and only there: the number of outputs
 
     Outputs: y, h_n
-        * **y**: `(T, B, O)` laid out as the input, a PackedSequence if the input is one; `(B, O)`
+        * **y**: `(T, B, O)` laid out as the input, packed or nested if the input is; `(B, O)`
           for many-to-one; `(steps, B, O)`, or `(B, steps, O)` with ``batch_first``, for
           one-to-many. Unbatched without B.
         * **h_n**: as :class:`RNN` gives it.
