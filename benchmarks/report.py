@@ -1,6 +1,7 @@
 """Tables, a summary and a plot of what elman_bench measured.
 
-    python report.py RESULTS.json [--peers PEERS.json] [--output DIRECTORY]
+    python report.py RESULTS.json [--peers PEERS.json] [--truncation TRUNCATION.json]
+                     [--output DIRECTORY]
 
 Cases where elman loses come first. Every figure is the median of its measurements.
 """
@@ -118,6 +119,43 @@ def means(rows: list[Row]) -> list[str]:
     return lines
 
 
+def read_truncation(path: Path) -> list[dict]:
+    """What elman_truncation_bench measured, pair by pair: seconds of both sides."""
+    times = defaultdict(lambda: defaultdict(list))  # pair -> side -> seconds
+    for run in json.loads(path.read_text())["benchmarks"]:
+        if run["run_type"] == "iteration":
+            case, loop, side = run["name"].split("/")[:3]
+            times[case, loop][side].append(run["real_time"] / 1e3)
+            assert run["time_unit"] == "ms"
+    rows = []
+    for (case, loop), sides in times.items():
+        elman, other = (statistics.median(sides[side]) for side in ("elman", "loop"))
+        rows.append(
+            {
+                "case": case,
+                "loop": loop,
+                "elman_seconds": elman,
+                "loop_seconds": other,
+                "ratio": other / elman,
+            }
+        )
+    return rows
+
+
+def truncation_table(rows: list[dict]) -> list[str]:
+    """Markdown, one line a pair."""
+    lines = [
+        "| case | against | elman, ms | other, ms | other / elman |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['case']} | {row['loop']} | {milliseconds(row['elman_seconds'])} "
+            f"| {milliseconds(row['loop_seconds'])} | {row['ratio']:.2f} |"
+        )
+    return lines
+
+
 def peer_table(peers: dict) -> list[str]:
     """Markdown of compare.py's results: how many times faster elman is than each."""
     names = [name for name in peers["peers"] if name != "elman"]
@@ -135,7 +173,9 @@ def peer_table(peers: dict) -> list[str]:
     return lines
 
 
-def report(rows: list[Row], peak: float, context: dict, peers: dict | None) -> str:
+def report(
+    rows: list[Row], peak: float, context: dict, peers: dict | None, truncation: list[dict]
+) -> str:
     """The whole report as Markdown."""
     losing = sorted((row for row in rows if row.ratio < 1), key=lambda row: row.ratio)
     lines = ["# elman::RNN against torch::nn::RNN", ""]
@@ -162,6 +202,13 @@ def report(rows: list[Row], peak: float, context: dict, peers: dict | None) -> s
     ]
     if peers is not None:
         lines += ["", "## Peers, each a process of its own, in turn", "", *peer_table(peers)]
+    if truncation:
+        lines += [
+            "",
+            "## The truncation engine, against loops of torch::nn::RNN",
+            "",
+            *truncation_table(truncation),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -206,7 +253,9 @@ def plot(rows: list[Row], path: Path) -> None:
     plt.close(figure)
 
 
-def summary(rows: list[Row], peak: float, context: dict, peers: dict | None) -> dict:
+def summary(
+    rows: list[Row], peak: float, context: dict, peers: dict | None, truncation: list[dict]
+) -> dict:
     """The figures behind the report, for programs."""
     return {
         "peak_flops": peak,
@@ -225,6 +274,7 @@ def summary(rows: list[Row], peak: float, context: dict, peers: dict | None) -> 
             for row in rows
         ],
         "peers": peers,
+        "truncation": truncation,
     }
 
 
@@ -233,17 +283,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="what --benchmark_out wrote, as JSON")
     parser.add_argument("--peers", type=Path, help="what peers/compare.py wrote")
+    parser.add_argument("--truncation", type=Path, help="what elman_truncation_bench wrote")
     parser.add_argument("--output", type=Path, default=Path("."), help="directory for the files")
     arguments = parser.parse_args()
     rows, peak, context = read_results(arguments.results)
     peers = json.loads(arguments.peers.read_text()) if arguments.peers else None
-    text = report(rows, peak, context, peers)
+    truncation = read_truncation(arguments.truncation) if arguments.truncation else []
+    text = report(rows, peak, context, peers, truncation)
     print(text)
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "report.md").write_text(text)
     (arguments.output / "summary.json").write_text(
-        json.dumps(summary(rows, peak, context, peers), indent=1) + "\n"
+        json.dumps(summary(rows, peak, context, peers, truncation), indent=1) + "\n"
     )
     plot(rows, arguments.output / "report")
     for name in ("report.md", "report.svg", "report.png", "summary.json"):

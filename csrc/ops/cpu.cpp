@@ -1,12 +1,16 @@
 #include <ATen/Dispatch.h>
 #include <ATen/OpMathType.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include "checks.h"
 #include "composite/engine.h"
 #include "cpu/common.h"
 #include "cpu/rnn.h"
+#include "ops/lag_norms.h"
 #include "ops/signatures.h"
 
 // The operators on CPU tensors: from tensors to the plain structs of stack.h and back.
@@ -190,19 +194,51 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1), std::move(saved)};
 }
 
+/// The tensors behind the pointers of a stack's backward pass, made dense.
+struct DenseBackwardArguments : DenseArguments {
+  at::Tensor output;
+  std::vector<at::Tensor> states;
+  std::vector<at::Tensor> masks;
+  std::optional<at::Tensor> carry_scale;
+  std::optional<at::Tensor> grad_output;
+  std::optional<at::Tensor> grad_h_n;
+
+  DenseBackwardArguments(const RnnArguments& args, const BackwardArguments& grads)
+      : DenseArguments(args),
+        output(time_major(args, grads.output)),
+        states(dense_layers(grads.saved.states)),
+        masks(dense_layers(grads.saved.masks)),
+        carry_scale(step_scales(args, shape)),
+        grad_h_n(contiguous(grads.grad_h_n)) {
+    if (grads.grad_output) grad_output = time_major(args, *grads.grad_output);
+  }
+
+  /// With nothing asked for yet.
+  StackBackward stack(const RnnArguments& args, const Windows& windows) const {
+    StackBackward result{shape,
+                         windows,
+                         cells(args),
+                         input.const_data_ptr(),
+                         data_pointers(masks),
+                         reset_or_null(),
+                         data_or_null(carry_scale),
+                         data_pointers(states),
+                         data_or_null(grad_output),
+                         data_or_null(grad_h_n),
+                         /*grad_input=*/nullptr,
+                         /*grad_hx=*/nullptr,
+                         std::vector<CellGradients>(args.num_layers * args.num_directions())};
+    result.states.push_back(output.const_data_ptr());
+    return result;
+  }
+};
+
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   check_arguments(args);
   check_batch_sizes(args);
   if (!has_fused_kernel(args)) return composite::backward(args, grads);
-  const DenseArguments dense(args);
-  const StackShape& shape = dense.shape;
-  const at::Tensor output = time_major(args, grads.output);
-  const std::vector<at::Tensor> states = dense_layers(grads.saved.states);
-  const std::vector<at::Tensor> masks = dense_layers(grads.saved.masks);
-  const std::optional<at::Tensor> carry_scale = step_scales(args, shape);
-  const std::optional<at::Tensor> grad_output =
-      grads.grad_output ? std::optional(time_major(args, *grads.grad_output)) : std::nullopt;
-  const std::optional<at::Tensor> grad_h_n = contiguous(grads.grad_h_n);
+  const DenseBackwardArguments dense(args, grads);
+  auto stack = dense.stack(args, Windows::make(dense.shape.steps, args.k1, args.k2));
 
   // Results in the order and the shapes that the caller gave the arguments in; pointers of what is
   // not asked for are null.
@@ -212,25 +248,15 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
     results.push_back(empty(sizes, args.input.options()));
     return results.back().mutable_data_ptr();
   };
-  StackBackward stack{shape,
-                      Windows::make(shape.steps, args.k1, args.k2),
-                      dense.cells(args),
-                      dense.input.const_data_ptr(),
-                      data_pointers(masks),
-                      dense.reset_or_null(),
-                      data_or_null(carry_scale),
-                      data_pointers(states),
-                      data_or_null(grad_output),
-                      data_or_null(grad_h_n),
-                      wanted(0, dense.input.sizes()),
-                      dense.hx ? wanted(1, dense.hx->sizes()) : nullptr,
-                      {}};
-  stack.states.push_back(output.const_data_ptr());
-  for (size_t i = 0; i < dense.params.size(); i += args.params_per_cell()) {
+  stack.grad_input = wanted(0, dense.input.sizes());
+  if (dense.hx) stack.grad_hx = wanted(1, dense.hx->sizes());
+  for (size_t cell = 0; cell < stack.grads.size(); ++cell) {
     void* gradient[4] = {};
-    for (int64_t k = 0; k < args.params_per_cell(); ++k)
-      gradient[k] = wanted(2 + i + k, dense.params[i + k].sizes());
-    stack.grads.push_back({gradient[0], gradient[1], gradient[2], gradient[3]});
+    for (int64_t k = 0; k < args.params_per_cell(); ++k) {
+      const size_t i = cell * args.params_per_cell() + k;
+      gradient[k] = wanted(2 + i, dense.params[i].sizes());
+    }
+    stack.grads[cell] = {gradient[0], gradient[1], gradient[2], gradient[3]};
   }
   dispatch_dtype(args.input.scalar_type(),
                  [&](auto scalar) { cpu::rnn_backward<decltype(scalar)>(stack); });
@@ -239,6 +265,21 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 }
 
 }  // namespace
+
+at::Tensor cpu::lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags) {
+  if (!has_fused_kernel(args)) return composite::lag_norms(args, grads, lags);
+  const DenseBackwardArguments dense(args, grads);
+  const int64_t steps = dense.shape.steps;
+  // One window for each output, also where all of them reach step 1.
+  auto stack = dense.stack(args, Windows{steps, 1, lags, steps});
+  const auto sums = at::zeros({args.num_layers, lags}, args.input.options().dtype(at::kDouble));
+  stack.lag_norms = sums.mutable_data_ptr<double>();
+  dispatch_dtype(args.input.scalar_type(),
+                 [&](auto scalar) { cpu::rnn_backward<decltype(scalar)>(stack); });
+  // Lag j has the windows of the outputs from step j + 1 on.
+  const auto windows = at::arange(steps, steps - lags, -1, sums.options());
+  return (sums / (windows * dense.shape.batch)).to(at::toOpMathType(args.input.scalar_type()));
+}
 
 TORCH_LIBRARY_IMPL(elman, CPU, m) {
   m.impl("_rnn_forward", rnn_forward_kernel<forward>);

@@ -13,6 +13,7 @@
 #include "checks.h"
 #include "composite/engine.h"
 #include "nn/common.h"
+#include "ops/lag_norms.h"
 #include "ops/operators.h"
 
 namespace elman {
@@ -28,7 +29,8 @@ struct LagArguments {
   const std::optional<at::Tensor>& grad_output;
   int64_t max_lag;
 
-  c10::SymInt steps() const { return rnn.input.sym_size(rnn.batched() && rnn.batch_first ? 1 : 0); }
+  int64_t steps() const { return rnn.input.size(rnn.batched() && rnn.batch_first ? 1 : 0); }
+  int64_t rows() const { return rnn.batched() ? rnn.input.size(rnn.batch_first ? 0 : 1) : 1; }
 };
 
 template <auto impl>
@@ -67,17 +69,18 @@ at::TensorOptions result_options(const LagArguments& args) {
   return input.options().dtype(c10::toRealValueType(at::toOpMathType(input.scalar_type())));
 }
 
-/// On every device, in ATen operators.
-at::Tensor composite_kernel(const LagArguments& args) {
-  const int64_t lags = std::min(args.steps().expect_int(), args.max_lag);
-  if (args.rnn.input.numel() == 0 && args.rnn.input.size(-1) > 0) {  // no rows to take means over
+/// The forward pass, and then `lag_norms`: composite::lag_norms or a device's own.
+template <auto lag_norms>
+at::Tensor kernel(const LagArguments& args) {
+  const int64_t lags = std::min(args.steps(), args.max_lag);
+  if (args.rows() == 0) {  // nothing to take means over
     return at::zeros({args.rnn.num_layers, args.max_lag}, result_options(args));
   }
   auto [output, h_n, saved] = call_rnn_forward(args.rnn, /*save_states=*/true);
   const auto grad_output = args.grad_output ? *args.grad_output : at::ones_like(output);
   const std::vector<bool> everything(2 + args.rnn.params.size(), true);
-  const auto norms = composite::lag_norms(
-      args.rnn, {grad_output, std::nullopt, output, std::move(saved), everything}, lags);
+  const auto norms =
+      lag_norms(args.rnn, {grad_output, std::nullopt, output, std::move(saved), everything}, lags);
   return at::constant_pad_nd(norms, {0, args.max_lag - lags});
 }
 
@@ -121,8 +124,9 @@ at::Tensor gradient_by_lag(const RNN& rnn, const at::Tensor& input, int64_t max_
 }
 
 TORCH_LIBRARY_IMPL(elman, CompositeExplicitAutograd, m) {
-  m.impl("gradient_by_lag", lag_kernel<composite_kernel>);
+  m.impl("gradient_by_lag", lag_kernel<kernel<composite::lag_norms>>);
 }
+TORCH_LIBRARY_IMPL(elman, CPU, m) { m.impl("gradient_by_lag", lag_kernel<kernel<cpu::lag_norms>>); }
 TORCH_LIBRARY_IMPL(elman, Autograd, m) { m.impl("gradient_by_lag", lag_kernel<autograd_kernel>); }
 TORCH_LIBRARY_IMPL(elman, Meta, m) { m.impl("gradient_by_lag", lag_kernel<meta_kernel>); }
 
