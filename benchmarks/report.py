@@ -205,7 +205,7 @@ def report(
     if truncation:
         lines += [
             "",
-            "## The truncation engine, against loops of torch::nn::RNN",
+            "## The truncation engine against the loops that it replaces",
             "",
             *truncation_table(truncation),
         ]

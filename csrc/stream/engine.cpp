@@ -6,8 +6,6 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/ScalarType.h>
@@ -18,6 +16,7 @@
 #include "checks.h"
 #include "ops/operators.h"
 #include "stream/gradient.h"
+#include "stream/layout.h"
 
 namespace elman {
 namespace {
@@ -111,9 +110,7 @@ at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& mo
   {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    const auto chunk_input = !batched          ? cast.input.unsqueeze(1)
-                             : now.batch_first ? cast.input.transpose(0, 1)
-                                               : cast.input;
+    const auto chunk_input = chunk_from_caller(cast.input, batched, now.batch_first);
     count = chunk_input.size(0);
     const auto before =
         state_.defined() ? state_
@@ -129,7 +126,7 @@ at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& mo
                                border_scale(chunk_input, per_step(carry_scale))},
                               /*replace_states=*/fresh_.defined());
     state_ = std::move(h_n);
-    output = !batched ? made.squeeze(1) : now.batch_first ? made.transpose(0, 1) : made;
+    output = chunk_to_caller(made, batched, now.batch_first);
   }
   fresh_.reset();
   batched_ = batched;

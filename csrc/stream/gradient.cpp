@@ -1,7 +1,7 @@
 #include "stream/gradient.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
@@ -13,22 +13,13 @@
 
 #include "autograd/node.h"
 #include "ops/operators.h"
+#include "stream/layout.h"
 
 namespace elman {
 namespace {
 
 using torch::autograd::Node;
 using torch::autograd::variable_list;
-
-/// [T, B, C] of a chunk in the caller's layout, and back.
-at::Tensor time_major(const at::Tensor& x, bool batched, bool batch_first) {
-  if (!batched) return x.unsqueeze(1);
-  return batch_first ? x.transpose(0, 1) : x;
-}
-at::Tensor caller_layout(const at::Tensor& x, bool batched, bool batch_first) {
-  if (!batched) return x.squeeze(1);
-  return batch_first ? x.transpose(0, 1) : x;
-}
 
 /// The node of one chunk of a stream. It keeps plain tensors and not SavedVariables, whose check of
 /// versions would refuse what a stream is for: the optimizer changes the weights in place between a
@@ -67,14 +58,15 @@ struct ElmanStreamBackward final : Node {
     const int64_t steps = stretch.output.size(0);
     // The chunk owns its own outputs' losses; those before it have been propagated by then.
     const auto grad_output = at::zeros_like(stretch.output);
-    grad_output.narrow(0, steps - count, count).copy_(time_major(grad, batched, batch_first));
+    grad_output.narrow(0, steps - count, count)
+        .copy_(chunk_from_caller(grad, batched, batch_first));
     auto wanted = call_rnn_backward(
         {stretch.input, stretch.before, params, has_biases, num_layers, /*dropout=*/0,
          /*train=*/false, /*bidirectional=*/false, /*batch_first=*/false, nonlinearity, /*k1=*/0,
          /*k2=*/0, std::nullopt, stretch.reset, stretch.carry_scale},
         {grad_output, std::nullopt, stretch.output, Saved{stretch.states, stretch.masks}, mask});
     if (mask[0]) {
-      wanted[0] = caller_layout(wanted[0].narrow(0, steps - count, count), batched, batch_first);
+      wanted[0] = chunk_to_caller(wanted[0].narrow(0, steps - count, count), batched, batch_first);
     }
     return wanted;
   }
