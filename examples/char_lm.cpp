@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <string>
 
 #include "char_lm/checkpoint.h"
@@ -22,6 +21,7 @@
 #include "char_lm/script.h"
 #include "char_lm/text.h"
 #include "char_lm/trainer.h"
+#include "common/flags.h"
 
 namespace char_lm {
 namespace {
@@ -155,6 +155,8 @@ Options ReadOptions(int argc, char** argv, const Options& defaults) {
   return options;
 }
 
+}  // namespace
+
 int Run(int argc, char** argv) {
   const std::string program = Program(argv[0]);
   Options options = ReadOptions(argc, argv, Options());
@@ -168,7 +170,7 @@ int Run(int argc, char** argv) {
     options = ReadOptions(argc, argv, LoadOptions(options.output));
     const std::vector<std::string> differences = Differences(options.settings, before);
     if (!differences.empty()) {
-      throw UsageError("this is not the run of the checkpoint: " + differences.front());
+      throw examples::UsageError("this is not the run of the checkpoint: " + differences.front());
     }
   }
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
@@ -209,17 +211,6 @@ int Run(int argc, char** argv) {
   return equal ? 0 : 1;
 }
 
-}  // namespace
 }  // namespace char_lm
 
-int main(int argc, char** argv) {
-  try {
-    return char_lm::Run(argc, argv);
-  } catch (const char_lm::UsageError& error) {
-    std::fprintf(stderr, "%s: %s\nTry '%s --help'.\n", argv[0], error.what(), argv[0]);
-    return 2;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return examples::RunMain(argc, argv, char_lm::Run); }

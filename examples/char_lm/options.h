@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -37,12 +36,7 @@ struct Options {
   bool help = false;
 };
 
-// The command line cannot be understood; what() says why.
-struct UsageError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// Reads the command line on top of `defaults`. Throws UsageError.
+// Reads the command line on top of `defaults`. Throws examples::UsageError.
 Options ParseOptions(int argc, char** argv, const Options& defaults);
 
 std::string Usage(const std::string& program);
