@@ -1,0 +1,112 @@
+"""The example programs run, in their quick mode, and arrive at what they are there to show."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a training program with arguments, as `python` would; returns what it printed."""
+
+    def run_program(name: str, *arguments: str) -> str:
+        path = EXAMPLES / "training" / f"{name}.py"
+        monkeypatch.syspath_prepend(path.parent)
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        with matplotlib.rc_context():
+            runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_program
+
+
+@pytest.fixture
+def run_quick(run, tmp_path):
+    """Runs a training program's quick mode, and sees that it draws its picture."""
+
+    def run_program(name: str) -> str:
+        picture = tmp_path / "picture.png"
+        output = run(name, "--quick", "--picture", str(picture))
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        return output
+
+    return run_program
+
+
+def number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    assert found is not None, f"{pattern!r} is not in {text!r}"
+    return float(found[1])
+
+
+def test_digits_are_read(run_quick):
+    assert number(r"test accuracy: ([\d.]+)%", run_quick("digits")) > 95
+
+
+def test_memory_finds_the_way(run_quick):
+    output = run_quick("episodes")
+    assert number(r"with memory: ([\d.]+)%", output) > 90
+    assert number(r"without: ([\d.]+)%", output) < 60
+    # One call with `reset` against a loop that clears the states, in float32.
+    assert number(r"gradients differ by (\S+)", output) < 1e-4
+
+
+def test_sunspots_are_forecast(run_quick):
+    output = run_quick("forecaster")
+    error = number(r"elman: .* error +([\d.]+)", output)
+    assert error < 0.9 * number(r"last year: .* error +([\d.]+)", output)
+
+
+def test_text_is_learnt_in_streams(run_quick):
+    output = run_quick("language_model")
+    # The entropy of its letters alone is 4.5 bits.
+    assert number(r"Stream\(5, 40\): ([\d.]+) bits", output) < 3.6
+    assert number(r"detached every 5: ([\d.]+) bits", output) < 3.6
+
+
+def test_truncation_adapts_to_the_task(run_quick):
+    output = run_quick("adaptive")
+    first = number(r"adding problem: k2 = (\d+) at first", output)
+    adding = number(r"adding problem: .* (\d+) at the end", output)
+    text = number(r"text: .* (\d+) at the end", output)
+    assert adding > first
+    assert adding > text
+
+
+@pytest.mark.parametrize("name", ["adaptive", "digits", "episodes", "forecaster", "language_model"])
+def test_help(run, name, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(name, "--help")
+    assert end.value.code == 0
+    assert "--quick" in capsys.readouterr().out
+
+
+def test_processes_together_learn_what_one_does_alone():
+    command = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
+    program = str(EXAMPLES / "distributed" / "train.py")
+    small = "--hidden 24 --embedding 8 --batch 4 --chunk 20 --truncation 3 7 --bucket-kb 1".split()
+    # The loopback device: a test needs no network.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [sys.executable, *command, program, "--verify", *small],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for engine in ("ddp", "fsdp"):
+        for process in (0, 1):
+            line = rf"{engine}, process {process} of 2: after 3 steps, .*"
+            assert number(line + r"weights by up to (\S+),", done.stdout) > 1e-3
+            assert number(line + r"differ by at most (\S+) ", done.stdout) < 1e-10
+    assert number(r"went out in (\d+) buckets", done.stdout) > 3
+    assert number(r"buckets, (\d+) of them early", done.stdout) > 1
