@@ -61,9 +61,10 @@ ELMAN_DEVICE Vector16 load_shared_by_blocks(const void* p) {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 ELMAN_DEVICE void cluster_sync() {
+  // Not the .aligned forms: the lanes of a warp may come out of a loop one by one.
   asm volatile(
-      "barrier.cluster.arrive.release.aligned;\n\t"
-      "barrier.cluster.wait.acquire.aligned;" ::
+      "barrier.cluster.arrive.release;\n\t"
+      "barrier.cluster.wait.acquire;" ::
           : "memory");
 }
 /// The same place in the shared memory of the cluster's block `rank`.

@@ -51,7 +51,7 @@ struct FmaProduct {
   static constexpr int kUnitBytes = 32 * 16 * kTile;
 
   struct Fragment {
-    C w[kTile][kWidth];
+    alignas(16) C w[kTile][kWidth];
   };
   struct Accumulator {
     C sum[kTile];
@@ -83,7 +83,7 @@ struct FmaProduct {
   }
   /// A lane's share of the row at `vectors` for unit `unit` of k.
   struct Operand {
-    C h[kWidth];
+    alignas(16) C h[kWidth];
   };
   static ELMAN_DEVICE Operand operand(const unsigned char* vectors, int /*vector_bytes*/, int unit,
                                       int lane) {
@@ -136,7 +136,7 @@ struct MmaProduct {
   static constexpr int kUnitBytes = 32 * 16 * 2;
 
   struct Fragment {
-    std::uint32_t a[2][4];
+    alignas(16) std::uint32_t a[2][4];
   };
   struct Accumulator {
     float d[2][4];  // two chains, so that an instruction need not wait for the one before

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #if defined(ELMAN_FIBERS_UNDER_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -77,6 +78,10 @@ std::size_t main_stack_bytes = 0;
 
 void Fiber::prepare(void* memory, void (*entry)()) {
   stack = memory;
+#if defined(ELMAN_FIBERS_UNDER_ASAN)
+  // The last fiber there was left in the middle of its frames, whose guards are still marked.
+  ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes);
+#endif
   getcontext(&context);
   context.uc_stack.ss_sp = stack;
   context.uc_stack.ss_size = kStackBytes;
