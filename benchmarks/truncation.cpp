@@ -2,8 +2,7 @@
 // torch::nn::RNN, on Google Benchmark. First both sides of every pair are run and compared; a side
 // that computed something else would make its times worthless.
 //
-//   elman_truncation_bench [--verify] [--benchmark_...]
-//     --verify           compare the results, measure nothing
+//   elman_truncation_bench [--verify (measure nothing)] [--benchmark_...]
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -73,7 +72,7 @@ struct Networks {
 
 constexpr int64_t kStreamBatch = 16, kStreamHidden = 128, kStreamK1 = 5, kStreamK2 = 50;
 
-// A chunk of an endless sequence, the same ones in the same order for everyone.
+// An endless sequence, the same for everyone.
 class Chunks {
  public:
   const at::Tensor& Next() {
@@ -305,7 +304,6 @@ bool Verify(const std::vector<Pair>& pairs) {
   }
   std::printf("%zu pairs computed on both sides: %s\n", pairs.size(),
               equal ? "the same results" : "DIFFERENT results");
-  std::fflush(stdout);
   return equal;
 }
 

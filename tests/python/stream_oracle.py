@@ -4,11 +4,12 @@
     dW_x = sum_t delta_t^T x_t,  dW_h = sum_t delta_t^T h_{t-1},  db = sum_t delta_t
 
 over the steps of one window, layer by layer; an error goes down a layer as mask * delta_t W_x. A
-loop over rows of plain matrix products, without autograd and without any of elman's code.
+loop over rows of plain matrix products, without autograd and without any of elman's kernels.
 """
 
 import dataclasses
 
+import elman
 import torch
 
 F = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -117,3 +118,18 @@ class StreamOracle:
             if i >= len(window) - owned:
                 d_x[i - (len(window) - owned)] = from_above
         return d_x, d_params
+
+
+def random_rnn(**options):
+    return elman.RNN(**{"input_size": 3, "hidden_size": 4, "dtype": torch.float64, **options})
+
+
+def oracle_of(rnn, k1, k2):
+    return StreamOracle(rnn._current_weights, rnn.num_layers, rnn.bias, rnn.nonlinearity, k1, k2)
+
+
+def nudge(rnn):
+    """What an optimizer does: every weight changes in place."""
+    with torch.no_grad():
+        for p in rnn.parameters():
+            p.add_(0.1 * torch.randn_like(p))
