@@ -17,7 +17,7 @@ class StackSweep {
   using C = compute_t<S>;
 
   explicit StackSweep(const StackBackward& stack)
-      : stack_(stack), shape_(stack.shape), cell_size_(shape_.rows() * shape_.hidden_size) {}
+      : stack_(stack), shape_(stack.shape), layer_size_(shape_.rows() * shape_.features()) {}
 
   void run() {
     if (stack_.windows.disjoint() && stack_.lag_norms == nullptr) {
@@ -85,28 +85,28 @@ class StackSweep {
   /// Windows that do not overlap: a step's window is known from the step, so that a layer is swept
   /// through all its lags before its error is handed down, by one product for all steps.
   void run_by_layer() {
-    const int64_t directions = shape_.num_directions, features = shape_.features();
-    const Buffer<C> delta(directions * cell_size_);
-    Buffer<C> grad_h;  // [T, B, D*H], what arrives at the layer being swept
+    const int64_t directions = shape_.num_directions, hidden = shape_.hidden_size;
+    // [T, B, D*H], what arrives at the layer being swept, replaced by its Delta as it is swept, and
+    // that by what arrives at the layer below.
+    const Buffer<C> delta(layer_size_);
     for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
       if (!wanted(layer) && !wanted_below(layer)) return;
       std::vector<PackedMatrix<C>> weight_hh;
       for (int64_t d = 0; d < directions; ++d)
-        weight_hh.push_back(packed(stack_.cells[index(layer, d)].weight_hh, shape_.hidden_size));
+        weight_hh.push_back(packed(stack_.cells[index(layer, d)].weight_hh, hidden));
       std::vector<SweepCell<S>> cells;
       for (int64_t d = 0; d < directions; ++d) {
-        cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * cell_size_));
-        if (layer < shape_.num_layers - 1) cells[d].grad_h = grad_h.get() + d * shape_.hidden_size;
+        cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden));
+        if (layer < shape_.num_layers - 1) cells[d].grad_h = cells[d].delta;
       }
       sweep_disjoint(shape_, stack_.windows, cells);
       for (int64_t d = 0; d < directions; ++d)
-        finish_cell(layer, d, delta.get() + d * cell_size_, weight_hh[d]);
+        finish_cell(layer, d, delta.get() + d * hidden, weight_hh[d]);
       if (!wanted_below(layer)) return;
       if (layer == 0) {
-        hand_down(layer, delta.get(), static_cast<S*>(stack_.grad_input));
+        hand_down(layer, delta.get(), static_cast<S*>(stack_.grad_input), /*in_place=*/false);
       } else {
-        if (grad_h.get() == nullptr) grad_h = Buffer<C>(shape_.rows() * features);
-        hand_down(layer, delta.get(), grad_h.get());
+        hand_down(layer, delta.get(), delta.get(), /*in_place=*/true);
       }
     }
   }
@@ -116,8 +116,8 @@ class StackSweep {
   /// handed down.
   void run_joint() {
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
-    const Buffer<C> delta(layers * cell_size_);
-    std::fill_n(delta.get(), layers * cell_size_, C(0));
+    const Buffer<C> delta(layers * layer_size_);
+    std::fill_n(delta.get(), layers * layer_size_, C(0));
     std::vector<PackedMatrix<C>> weight_hh, weight_ih;
     int64_t lowest = layers - 1;  // layers below it are not asked for anything
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
@@ -129,7 +129,7 @@ class StackSweep {
     std::vector<SweepCell<S>> cells;  // from the top down
     for (int64_t layer = layers - 1; layer >= lowest; --layer) {
       const int64_t i = layers - 1 - layer;
-      cells.push_back(sweep_cell(layer, 0, weight_hh[i], delta.get() + layer * cell_size_));
+      cells.push_back(sweep_cell(layer, 0, weight_hh[i], delta.get() + layer * layer_size_));
       if (i > 0) {
         cells[i].upper_weight_ih = &weight_ih[i - 1];
         cells[i].mask = mask_below(layer + 1);
@@ -137,9 +137,13 @@ class StackSweep {
     }
     sweep_joint(shape_, stack_.windows, cells, stack_.lag_norms);
     for (int64_t layer = layers - 1; layer >= lowest; --layer)
-      finish_cell(layer, 0, delta.get() + layer * cell_size_, weight_hh[layers - 1 - layer]);
-    if (stack_.grad_input != nullptr) hand_down(0, delta.get(), static_cast<S*>(stack_.grad_input));
+      finish_cell(layer, 0, delta.get() + layer * layer_size_, weight_hh[layers - 1 - layer]);
+    if (stack_.grad_input != nullptr)
+      hand_down(0, delta.get(), static_cast<S*>(stack_.grad_input), /*in_place=*/false);
   }
+
+  /// delta: [rows, H], one direction's part of a layer's Delta.
+  Rows<const C> rows_of(const C* delta) const { return {delta, shape_.features()}; }
 
   /// The gradients of a cell's own parameters and of its initial state, from its Delta.
   void finish_cell(int64_t layer, int64_t direction, const C* delta,
@@ -154,13 +158,13 @@ class StackSweep {
           rows,
           {layer == 0 ? static_cast<const S*>(stack_.input) : states(layer - 1), input_size}};
       if (mask_below(layer) != nullptr) all.mask = {mask_below(layer), input_size};
-      weight_gradient(hidden, input_size, delta, {all}, static_cast<S*>(grads.weight_ih));
+      weight_gradient(hidden, input_size, rows_of(delta), {all}, static_cast<S*>(grads.weight_ih));
     }
     if (grads.weight_hh != nullptr)
-      weight_gradient(hidden, hidden, delta, entering_states(layer, direction),
+      weight_gradient(hidden, hidden, rows_of(delta), entering_states(layer, direction),
                       static_cast<S*>(grads.weight_hh));
     if (grads.bias_ih != nullptr || grads.bias_hh != nullptr)
-      bias_gradient(rows, hidden, delta, static_cast<S*>(grads.bias_ih),
+      bias_gradient(rows, hidden, rows_of(delta), static_cast<S*>(grads.bias_ih),
                     static_cast<S*>(grads.bias_hh));
     if (stack_.grad_hx != nullptr) {
       const int64_t batch = shape_.batch;
@@ -214,20 +218,20 @@ class StackSweep {
 
   /// delta: [B, H] of the steps that h_0 goes into, as far as it passes the border before them;
   /// made in `buffer` where Delta does not hold it so.
-  const C* initial_delta(bool reverse, const C* delta, C* buffer) const {
-    const int64_t hidden = shape_.hidden_size;
+  Rows<const C> initial_delta(bool reverse, const C* delta, C* buffer) const {
+    const int64_t hidden = shape_.hidden_size, stride = shape_.features();
     const auto copy = [&](int64_t b, int64_t row, C scale) {
-      for (int64_t k = 0; k < hidden; ++k) buffer[b * hidden + k] = delta[row * hidden + k] * scale;
+      for (int64_t k = 0; k < hidden; ++k) buffer[b * hidden + k] = delta[row * stride + k] * scale;
     };
     if (reverse) {  // each sequence's last step; the border behind it is never cut
-      if (!shape_.packed()) return delta + shape_.offset(shape_.steps - 1) * hidden;
+      if (!shape_.packed()) return rows_of(delta + shape_.offset(shape_.steps - 1) * stride);
       for (int64_t t = 0; t < shape_.steps; ++t) {
         for (int64_t b = shape_.batch_at(t + 1); b < shape_.batch_at(t); ++b)
           copy(b, shape_.offset(t) + b, C(1));
       }
-      return buffer;
+      return {buffer, hidden};
     }
-    if (stack_.reset == nullptr && stack_.carry_scale == nullptr) return delta;
+    if (stack_.reset == nullptr && stack_.carry_scale == nullptr) return rows_of(delta);
     for (int64_t b = 0; b < shape_.batch; ++b) {
       if (stack_.reset != nullptr && stack_.reset[b]) {
         std::fill_n(buffer + b * hidden, hidden, C(0));
@@ -235,26 +239,26 @@ class StackSweep {
         copy(b, b, stack_.carry_scale != nullptr ? carry_scale()[b] : C(1));
       }
     }
-    return buffer;
+    return {buffer, hidden};
   }
 
   /// The gradient of a layer's input: the sum of Delta W_x over its directions, times the dropout
   /// mask below it.
   template <typename Out>
-  void hand_down(int64_t layer, const C* delta, Out* out) const {
+  void hand_down(int64_t layer, const C* delta, Out* out, bool in_place) const {
     std::vector<PackedMatrix<C>> weights;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       weights.push_back(
           packed(stack_.cells[index(layer, d)].weight_ih, shape_.layer_input_size(layer)));
     std::vector<InputGradientTerm<C>> terms;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
-      terms.push_back({delta + d * cell_size_, &weights[d]});
-    input_gradient<S>(shape_.rows(), terms, mask_below(layer), out);
+      terms.push_back({rows_of(delta + d * shape_.hidden_size), &weights[d]});
+    input_gradient<S>(shape_.rows(), terms, mask_below(layer), out, in_place);
   }
 
   const StackBackward& stack_;
   const StackShape& shape_;
-  int64_t cell_size_;  ///< elements of one Delta, T * B * H
+  int64_t layer_size_;  ///< elements of a layer's Delta, T * B * D * H
 };
 
 }  // namespace

@@ -79,4 +79,10 @@ void for_panels(int64_t columns, const Run& run, int64_t width = kPanelColumns) 
   for (int64_t j = 0; j < columns; j += width) run(j, std::min(width, columns - j));
 }
 
+/// The same for the columns [first, end).
+template <typename Run>
+void for_panels(int64_t first, int64_t end, const Run& run) {
+  for (int64_t j = first; j < end; j += kPanelColumns) run(j, std::min(kPanelColumns, end - j));
+}
+
 }  // namespace elman::cpu

@@ -15,9 +15,8 @@ class WeightGradientBlock {
  public:
   using C = compute_t<S>;
 
-  WeightGradientBlock(int64_t hidden, int64_t h0, int64_t m, int64_t c0, int64_t n)
-      : hidden_(hidden),
-        h0_(h0),
+  WeightGradientBlock(int64_t h0, int64_t m, int64_t c0, int64_t n)
+      : h0_(h0),
         m_(m),
         c0_(c0),
         n_(n),
@@ -31,7 +30,7 @@ class WeightGradientBlock {
   }
 
   /// Adds the segments' rows, kReduceRows at a time, whatever segments they lie in.
-  void add(const C* delta, const std::vector<RowSegment<S>>& segments) {
+  void add(Rows<const C> delta, const std::vector<RowSegment<S>>& segments) {
     int64_t count = 0;
     for (const RowSegment<S>& segment : segments) {
       for (int64_t row = 0; row < segment.count;) {
@@ -62,12 +61,13 @@ class WeightGradientBlock {
     int64_t row, count, at;
   };
 
-  void add_pieces(const C* delta, int64_t count) {
+  void add_pieces(Rows<const C> delta, int64_t count) {
     const auto& compute = storage_kernels<C, C>();
     for_panels(m_, [&](int64_t j, int64_t columns) {
       for (const Piece& piece : pieces_) {
-        const C* const rows = delta + (piece.segment->delta_row + piece.row) * hidden_ + h0_;
-        compute.load(piece.count, columns, columns, {rows + j, hidden_},
+        const int64_t row = piece.segment->delta_row + piece.row;
+        compute.load(piece.count, columns, columns,
+                     {delta.data + row * delta.row_stride + h0_ + j, delta.row_stride},
                      delta_.get() + piece.at * delta_stride_ + j, delta_stride_);
       }
     });
@@ -99,7 +99,7 @@ class WeightGradientBlock {
     }
   }
 
-  int64_t hidden_, h0_, m_, c0_, n_, delta_stride_;
+  int64_t h0_, m_, c0_, n_, delta_stride_;
   Buffer<C> delta_;  ///< [kReduceRows, m], packed
   Buffer<C> x_;      ///< panels of [kReduceRows, panel_columns]
   Buffer<C> sum_;    ///< [m, n]
@@ -126,7 +126,7 @@ struct Blocking {
 }  // namespace
 
 template <typename S>
-void weight_gradient(int64_t hidden, int64_t n, const compute_t<S>* delta,
+void weight_gradient(int64_t hidden, int64_t n, Rows<const compute_t<S>> delta,
                      const std::vector<RowSegment<S>>& segments, S* gradient) {
   int64_t rows = 0;
   for (const RowSegment<S>& segment : segments) rows += segment.count;
@@ -136,7 +136,7 @@ void weight_gradient(int64_t hidden, int64_t n, const compute_t<S>* delta,
   const int64_t down = ceil_div(hidden, blocking.rows);
   parallel_tasks(across * down, flops, [&](int64_t task) {
     const int64_t h0 = task / across * blocking.rows, c0 = task % across * blocking.columns;
-    WeightGradientBlock<S> block(hidden, h0, std::min(blocking.rows, hidden - h0), c0,
+    WeightGradientBlock<S> block(h0, std::min(blocking.rows, hidden - h0), c0,
                                  std::min(blocking.columns, n - c0));
     block.add(delta, segments);
     block.store(gradient, n);
@@ -144,12 +144,13 @@ void weight_gradient(int64_t hidden, int64_t n, const compute_t<S>* delta,
 }
 
 template <typename S>
-void bias_gradient(int64_t rows, int64_t hidden, const compute_t<S>* delta, S* first, S* second) {
+void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta, S* first,
+                   S* second) {
   using C = compute_t<S>;
   parallel_tasks(ceil_div(hidden, kPanelColumns), 2.0 * rows * hidden, [&](int64_t panel) {
     const int64_t j = panel * kPanelColumns, columns = std::min(kPanelColumns, hidden - j);
     C sum[kPanelColumns] = {};
-    math_kernels<C>().add_column_sums(rows, columns, delta + j, hidden, sum);
+    math_kernels<C>().add_column_sums(rows, columns, delta.data + j, delta.row_stride, sum);
     for (S* gradient : {first, second}) {
       if (gradient != nullptr)
         storage_kernels<S, C>().store(1, columns, sum, columns, {gradient + j, columns});
@@ -159,46 +160,58 @@ void bias_gradient(int64_t rows, int64_t hidden, const compute_t<S>* delta, S* f
 
 template <typename S, typename Out>
 void input_gradient(int64_t rows, const std::vector<InputGradientTerm<compute_t<S>>>& terms,
-                    const S* mask, Out* out) {
+                    const S* mask, Out* out, bool in_place) {
   using C = compute_t<S>;
   constexpr int64_t kRows = 96;
+  constexpr bool kSameType = std::is_same_v<Out, C>;
   const int64_t hidden = terms[0].weight->rows(), n = terms[0].weight->columns();
   const double flops = 2.0 * rows * hidden * n * terms.size();
   parallel_tasks(ceil_div(rows, kRows), flops, [&](int64_t block) {
     const int64_t row = block * kRows, count = std::min(kRows, rows - row);
-    const Buffer<C> scratch(std::is_same_v<Out, C> ? 0 : count * kPanelColumns);
+    // The rows are computed where they go, or a block of columns at a time, or all before the first
+    // one is overwritten.
+    const bool direct = kSameType && !in_place;
+    const Buffer<C> scratch(direct ? 0 : count * (in_place ? n : kPanelColumns));
     for_panels(n, [&](int64_t j, int64_t columns) {
-      C* c = scratch.get();
-      int64_t ldc = kPanelColumns;
-      if constexpr (std::is_same_v<Out, C>) {
-        c = out + row * n + j;
-        ldc = n;
+      C* c = in_place ? scratch.get() + j : scratch.get();
+      int64_t ldc = in_place ? n : kPanelColumns;
+      if constexpr (kSameType) {
+        if (direct) {
+          c = out + row * n + j;
+          ldc = n;
+        }
       }
-      for (size_t i = 0; i < terms.size(); ++i)
-        multiply_columns(math_kernels<C>().gemm, count, {terms[i].delta + row * hidden, hidden, 1},
+      for (size_t i = 0; i < terms.size(); ++i) {
+        const Rows<const C>& delta = terms[i].delta;
+        multiply_columns(math_kernels<C>().gemm, count,
+                         {delta.data + row * delta.row_stride, delta.row_stride, 1},
                          *terms[i].weight, j, columns, c, ldc, i > 0);
+      }
       if (mask != nullptr)
         storage_kernels<S, C>().scale(count, columns, {mask + row * n + j, n}, c, ldc);
-      if constexpr (!std::is_same_v<Out, C>)
+      if (!direct && !in_place)
         storage_kernels<Out, C>().store(count, columns, c, ldc, {out + row * n + j, n});
     });
+    if constexpr (kSameType) {
+      if (in_place) std::copy_n(scratch.get(), count * n, out + row * n);
+    }
   });
 }
 
 #define ELMAN_INSTANTIATE(S)                                                                 \
-  template void weight_gradient(int64_t, int64_t, const compute_t<S>*,                       \
+  template void weight_gradient(int64_t, int64_t, Rows<const compute_t<S>>,                  \
                                 const std::vector<RowSegment<S>>&, S*);                      \
-  template void bias_gradient(int64_t, int64_t, const compute_t<S>*, S*, S*);                \
+  template void bias_gradient(int64_t, int64_t, Rows<const compute_t<S>>, S*, S*);           \
   template void input_gradient(int64_t, const std::vector<InputGradientTerm<compute_t<S>>>&, \
-                               const S*, S*)
+                               const S*, S*, bool)
 ELMAN_INSTANTIATE(double);
 ELMAN_INSTANTIATE(float);
 ELMAN_INSTANTIATE(c10::BFloat16);
 ELMAN_INSTANTIATE(c10::Half);
 #undef ELMAN_INSTANTIATE
 template void input_gradient(int64_t, const std::vector<InputGradientTerm<float>>&,
-                             const c10::BFloat16*, float*);
+                             const c10::BFloat16*, float*, bool);
 template void input_gradient(int64_t, const std::vector<InputGradientTerm<float>>&,
-                             const c10::Half*, float*);
+                             const c10::Half*, float*, bool);
 
 }  // namespace elman::cpu

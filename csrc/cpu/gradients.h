@@ -18,28 +18,30 @@ struct RowSegment {
   const bool* reset = nullptr;        ///< reset: [count], where x counts as zero, or null
 };
 
-/// gradient[H, n] = sum over the segments' rows r of delta[r, :]^T x[r, :]; delta: [rows, H] dense.
+/// gradient[H, n] = sum over the segments' rows r of delta[r, :]^T x[r, :]; delta: [rows, H].
 /// Written as S. The sum is cut every kReduceRows rows, wherever the threads are: results do not
 /// depend on their number.
 template <typename S>
-void weight_gradient(int64_t hidden, int64_t n, const compute_t<S>* delta,
+void weight_gradient(int64_t hidden, int64_t n, Rows<const compute_t<S>> delta,
                      const std::vector<RowSegment<S>>& segments, S* gradient);
 
 /// first[H] = second[H] = sum over rows of delta[rows, H]; either may be null.
 template <typename S>
-void bias_gradient(int64_t rows, int64_t hidden, const compute_t<S>* delta, S* first, S* second);
+void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta, S* first,
+                   S* second);
 
 /// One term delta W of the gradient of a layer's input (one for each direction).
 template <typename C>
 struct InputGradientTerm {
-  const C* delta;                 ///< delta: [rows, H] dense
+  Rows<const C> delta;            ///< delta: [rows, H]
   const PackedMatrix<C>* weight;  ///< W: [H, n]
 };
 
 /// out[rows, n] = (sum of delta W over the terms) * mask, dense, as `Out` (S or the compute type).
-/// mask: [rows, n] or null.
+/// mask: [rows, n] or null. With `in_place`, row r of out is the memory that the terms' rows r lie
+/// in.
 template <typename S, typename Out>
 void input_gradient(int64_t rows, const std::vector<InputGradientTerm<compute_t<S>>>& terms,
-                    const S* mask, Out* out);
+                    const S* mask, Out* out, bool in_place = false);
 
 }  // namespace elman::cpu

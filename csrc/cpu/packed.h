@@ -34,27 +34,14 @@ class PackedMatrix {
   void pack_transposed(const S* matrix) {
     parallel_tasks(ceil_div(n_, width()), kPackFlops * k_ * n_, [&](int64_t index) {
       const int64_t j = index * width();
-      const int64_t columns = std::min(width(), n_ - j);
-      C* to = mutable_panel(j);
-      const int64_t ldt = stride(j);
-      // Blocks of 16 x 16: each cache line that is read or written is used whole.
-      constexpr int64_t kBlock = 16;
-      for (int64_t p0 = 0; p0 < k_; p0 += kBlock) {
-        const int64_t p1 = std::min(k_, p0 + kBlock);
-        for (int64_t c0 = 0; c0 < ldt; c0 += kBlock) {
-          for (int64_t p = p0; p < p1; ++p) {
-            for (int64_t c = c0; c < std::min(ldt, c0 + kBlock); ++c) {
-              to[p * ldt + c] = c < columns ? static_cast<C>(matrix[(j + c) * k_ + p]) : C(0);
-            }
-          }
-        }
-      }
+      storage_kernels<S, C>().load_transposed(std::min(width(), n_ - j), k_, stride(j),
+                                              {matrix + j * k_, k_}, mutable_panel(j), stride(j));
     });
   }
 
  private:
-  static constexpr double kPackFlops =
-      8;  ///< moving an element costs about as much as this many operations
+  /// Moving an element costs about as much as this many operations.
+  static constexpr double kPackFlops = 4;
 
   static int64_t width() { return math_kernels<C>().panel_columns; }
   static int64_t padded(int64_t n) { return ceil_div(n, 16) * 16; }

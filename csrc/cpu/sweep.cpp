@@ -32,7 +32,7 @@ class LagNorms {
   /// Adds those of the last step of `rows`, lag j.
   template <typename S>
   void add(const SweepRows<S>& rows, int64_t j) {
-    if (wanted()) rows.add_norms(cells_, sums_.data() + j * cells_ * batch_);
+    if (wanted()) rows.add_norms(cells_, j, sums_.data() + j * cells_ * batch_);
   }
 
   void finish() const {
@@ -55,27 +55,43 @@ class LagNorms {
 
 }  // namespace
 
-/// Every block runs through all its lags by itself, without a barrier.
+/// Every block runs through all its lags by itself, without a barrier, or by a team.
 template <typename S>
 void sweep_disjoint(const StackShape& shape, const Windows& windows,
                     const std::vector<SweepCell<S>>& cells) {
+  using C = compute_t<S>;
   if (shape.batch == 0) return;
   const int64_t batch = shape.batch, directions = cells.size();
   const double flops = sweep_flops(shape, windows, directions);
+  const int64_t threads = threads_for(flops), hidden = shape.hidden_size;
   const int64_t group = std::clamp<int64_t>(kBlockRows / batch, 1, windows.count);
   const int64_t groups = ceil_div(windows.count, group);
-  const int64_t threads = threads_for(flops);
+  const int64_t members = team_size<C>(threads, windows.count * batch, hidden);
   // The batch is split where its rows are many, or where there are too few windows for the threads.
+  const int64_t sharing = members > 1 ? 1 : threads;
   const int64_t splits = std::clamp<int64_t>(
-      std::max(ceil_div(threads, groups * directions), ceil_div(batch, kBlockRows)), 1,
+      std::max(ceil_div(sharing, groups * directions), ceil_div(batch, kBlockRows)), 1,
       std::max<int64_t>(1, batch / 2));
   const std::vector<BatchRange> ranges = split_batch(shape, splits);
-  parallel_tasks(directions * groups * splits, flops, [&](int64_t task) {
-    const std::vector<SweepCell<S>> cell{cells[task / (groups * splits)]};
+  const auto with_block = [&](int64_t task, const auto& run) {
     const int64_t m0 = task / splits % groups * group;
-    SweepRows<S> rows(shape, windows, 1, m0, std::min(m0 + group, windows.count),
-                      ranges[task % splits]);
-    for (int64_t j = 0; j < windows.k2; ++j) rows.step(cell, j);
+    run(SweepRows<S>(shape, windows, 1, m0, std::min(m0 + group, windows.count),
+                     ranges[task % splits]),
+        std::vector<SweepCell<S>>{cells[task / (groups * splits)]});
+  };
+  const int64_t tasks = directions * groups * splits;
+  if (members > 1) {
+    for (int64_t task = 0; task < tasks; ++task) {
+      with_block(task, [&](const SweepRows<S>& rows, const std::vector<SweepCell<S>>& cell) {
+        run_team<C>(members, hidden, [&](const Member& member) { rows.run(cell, member); });
+      });
+    }
+    return;
+  }
+  parallel_tasks(tasks, flops, [&](int64_t task) {
+    with_block(task, [&](const SweepRows<S>& rows, const std::vector<SweepCell<S>>& cell) {
+      rows.run(cell, alone(hidden));
+    });
   });
 }
 
@@ -102,8 +118,9 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
     parallel_tasks(splits, flops, [&](int64_t part) {
       for_groups([&](int64_t m0, int64_t m1) {
         SweepRows<S> rows(shape, windows, layers, m0, m1, ranges[part], norms.wanted());
+        Member everything = alone(shape.hidden_size);
         for (int64_t j = 0; j < windows.k2; ++j) {
-          rows.step(cells, j);
+          rows.step(cells, j, everything);
           norms.add(rows, j);
         }
       });
@@ -121,7 +138,10 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
     }
     const double lag_flops = flops * (m1 - m0) / windows.count / windows.k2;
     for (int64_t j = 0; j < windows.k2; ++j) {
-      parallel_tasks(splits, lag_flops, [&](int64_t part) { blocks[part].step(cells, j); });
+      parallel_tasks(splits, lag_flops, [&](int64_t part) {
+        Member everything = alone(shape.hidden_size);
+        blocks[part].step(cells, j, everything);
+      });
       for (const SweepRows<S>& block : blocks) norms.add(block, j);
     }
   });

@@ -8,23 +8,24 @@
 
 namespace elman::cpu {
 
-/// What the backward sweep of one cell (a layer in one direction) reads and writes. Rows of g, h
-/// and mask are D * H apart.
+/// What the backward sweep of one cell (a layer in one direction) reads and writes. Rows of g, h,
+/// mask and Delta are D * H apart.
 template <typename S>
 struct SweepCell {
   using C = compute_t<S>;
   const PackedMatrix<C>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
   const S* h;                        ///< h: [T, B, H]
   const S* grad_h_n;                 ///< grad_h_n: [B, H] or null
-  C* delta;  ///< Delta: [T, B, H] dense, the sum of delta over the windows; zeroed beforehand if
-             ///< windows overlap
+  C* delta;  ///< Delta: [T, B, H], the sum of delta over the windows; zeroed beforehand if windows
+             ///< overlap
   bool reverse;
   const bool* reset = nullptr;     ///< reset: [T, B] or null
   const C* carry_scale = nullptr;  ///< carry_scale: [T, B] or null, never in reverse
   // The gradient that arrives from above, at most one of:
   const S* grad_output = nullptr;  ///< g: [T, B, H], the gradient of the stack's output
-  const C* grad_h =
-      nullptr;  ///< g: [T, B, H], of a lower layer whose upper layer has been swept already
+  /// g: [T, B, H], of a lower layer whose upper layer has been swept already; may be `delta`, whose
+  /// elements are written after those of g have been read
+  const C* grad_h = nullptr;
   // or, where windows overlap, the error of the layer above at the same lag, multiplied with its
   // W_x and the mask:
   const PackedMatrix<C>* upper_weight_ih = nullptr;  ///< [H, H]

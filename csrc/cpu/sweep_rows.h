@@ -7,6 +7,7 @@
 #include "cpu/packed.h"
 #include "cpu/row_block.h"
 #include "cpu/sweep.h"
+#include "cpu/team.h"
 
 namespace elman::cpu {
 
@@ -35,20 +36,31 @@ class SweepRows {
     std::fill_n(deltas_.get(), 2 * num_cells * slot_, C(0));
   }
 
-  /// Takes the block's windows through lag j in all `cells`, which come from the top down.
-  void step(const Cells& cells, int64_t j) {
-    first_ = std::max(m0_, windows_.first_active(j, cells[0].reverse));
-    end_ = std::min(m1_, windows_.end_active(j, cells[0].reverse));
-    if (first_ < end_ && range_.size() > 0) {
-      for (size_t i = 0; i < cells.size(); ++i) step_cell(cells, i, j);
-    }
-    parity_ ^= 1;
+  /// Takes the block's windows through all lags, as a member of a team.
+  void run(const Cells& cells, Member member) const {
+    bool stays = true;
+    for (int64_t j = 0; j < windows_.k2 && stays; ++j) stays = step(cells, j, member);
   }
 
-  /// sums[cells, B] += the norms of the deltas made by the last step, window after window.
-  void add_norms(int64_t num_cells, double* sums) const {
+  /// Takes the block's windows through lag j in all `cells`, which come from the top down, in the
+  /// columns of `member`. Returns whether it stays in the team.
+  bool step(const Cells& cells, int64_t j, Member& member) const {
+    const Active active = active_at(j, cells[0].reverse);
+    for (size_t i = 0; i < cells.size() && active.count() > 0; ++i) {
+      step_cell(cells, i, j, active, member);
+      if (!member.meet(hidden_)) return false;
+    }
+    if (j + 1 == windows_.k2) return true;
+    if (cells[0].reset == nullptr && cells[0].carry_scale == nullptr) return true;
+    for (size_t i = 0; i < cells.size(); ++i) gate(cells[i], j + 1, at_lag(i, j), member);
+    return member.meet(hidden_);
+  }
+
+  /// sums[cells, B] += the norms of the deltas made by the step at lag j, window after window.
+  void add_norms(int64_t num_cells, int64_t j, double* sums) const {
+    const Active active = active_at(j, /*reverse=*/false);
     for (int64_t cell = 0; cell < num_cells; ++cell) {
-      for (int64_t m = first_; m < end_; ++m) {
+      for (int64_t m = active.first; m < active.end; ++m) {
         for (int64_t i = 0; i < range_.size(); ++i)
           sums[cell * shape_.batch + range_.first + i] += norm(cell, m)[i];
       }
@@ -56,39 +68,58 @@ class SweepRows {
   }
 
  private:
-  C* current(int64_t cell) const { return deltas_.get() + (2 * cell + parity_) * slot_; }
-  C* next(int64_t cell) const { return deltas_.get() + (2 * cell + (parity_ ^ 1)) * slot_; }
+  /// The windows that have a step at some lag.
+  struct Active {
+    int64_t first, end;
+    int64_t count() const { return end - first; }
+  };
+  Active active_at(int64_t j, bool reverse) const {
+    if (range_.size() == 0) return {0, 0};
+    return {std::max(m0_, windows_.first_active(j, reverse)),
+            std::min(m1_, windows_.end_active(j, reverse))};
+  }
+
+  /// A cell's deltas at lag j, from whose memory those of lag j - 2 have gone.
+  C* at_lag(int64_t cell, int64_t j) const { return deltas_.get() + (2 * cell + (j & 1)) * slot_; }
   /// The first of window m's rows, in elements.
   int64_t place(int64_t m) const { return (m - m0_) * range_.size() * hidden_; }
   double* norm(int64_t cell, int64_t m) const {
     return norms_.get() + (cell * (m1_ - m0_) + m - m0_) * range_.size();
   }
 
-  void step_cell(const Cells& cells, int64_t index, int64_t j) const {
+  void step_cell(const Cells& cells, int64_t index, int64_t j, const Active& active,
+                 const Member& member) const {
     const SweepCell<S>& cell = cells[index];
-    C* const c = next(index);
-    if (j > 0 && (cell.reset != nullptr || cell.carry_scale != nullptr))
-      gate(cell, j, current(index));
-    for_panels(hidden_, [&](int64_t column, int64_t columns) {
+    C* const c = at_lag(index, j);
+    for_panels(member.first, member.end, [&](int64_t column, int64_t columns) {
+      const Block block{j, active, column, columns};
       bool is_zero = true;
       if (cell.upper_weight_ih != nullptr) {
-        multiply(j, cell, next(index - 1), *cell.upper_weight_ih, column, c, false);
-        if (cell.mask != nullptr) scale_by_mask(cell, j, c, column, columns);
+        multiply(block, cell, at_lag(index - 1, j), *cell.upper_weight_ih, c, false);
+        if (cell.mask != nullptr) scale_by_mask(block, cell, c);
         is_zero = false;
       }
       if (j > 0) {
-        multiply(j, cell, current(index), *cell.weight_hh, column, c, !is_zero);
+        multiply(block, cell, at_lag(index, j - 1), *cell.weight_hh, c, !is_zero);
         is_zero = false;
       }
-      add_errors(cell, j, c, column, columns, is_zero);
+      add_errors(block, cell, c, is_zero);
     });
-    if (norms_.get() != nullptr) keep_norms(index, j);
+    if (norms_.get() != nullptr) keep_norms(index, j, active);
   }
+
+  /// The columns [column, column + columns) of the windows active at lag j.
+  struct Block {
+    int64_t j;
+    const Active& active;
+    int64_t column, columns;
+  };
 
   /// What of the deltas at the lag before passes the border to the step at lag j: nothing where the
   /// border is reset, so that NaN ends there too, or a part. Steps without either are not touched.
-  void gate(const SweepCell<S>& cell, int64_t j, C* deltas) const {
-    for (int64_t m = first_; m < end_; ++m) {
+  void gate(const SweepCell<S>& cell, int64_t j, C* deltas, const Member& member) const {
+    const Active active = active_at(j, cell.reverse);
+    for (int64_t m = active.first; m < active.end; ++m) {
       const int64_t t = windows_.step(m, j, cell.reverse);
       const int64_t border = cell.reverse ? t : t + 1;
       const int64_t count = range_.alive(shape_, border);
@@ -97,40 +128,36 @@ class SweepRows {
       C* const delta = deltas + place(m);
       for (int64_t i = 0; i < count; ++i) {
         if (cell.reset != nullptr && cell.reset[row + i]) {
-          std::fill_n(delta + i * hidden_, hidden_, C(0));
+          std::fill(delta + i * hidden_ + member.first, delta + i * hidden_ + member.end, C(0));
         } else if (cell.carry_scale != nullptr && cell.carry_scale[row + i] != C(1)) {
           const C scale = cell.carry_scale[row + i];
-          for (int64_t k = 0; k < hidden_; ++k) delta[i * hidden_ + k] *= scale;
+          for (int64_t k = member.first; k < member.end; ++k) delta[i * hidden_ + k] *= scale;
         }
       }
     }
   }
 
-  /// A panel of c (+)= a weight, for the active windows' rows that have the step at lag j. Windows
-  /// that have all rows go into one product.
-  void multiply(int64_t j, const SweepCell<S>& cell, const C* a, const PackedMatrix<C>& weight,
-                int64_t column, C* c, bool accumulate) const {
-    const int64_t width = range_.size();
-    int64_t m = first_;
-    while (m < end_) {
-      const int64_t t = windows_.step(m, j, cell.reverse);
-      int64_t rows = range_.alive(shape_, t), next = m + 1;
+  /// A block of c (+)= a weight, for the rows that have the step. Windows that have all rows go
+  /// into one product.
+  void multiply(const Block& block, const SweepCell<S>& cell, const C* a,
+                const PackedMatrix<C>& weight, C* c, bool accumulate) const {
+    const int64_t width = range_.size(), end = block.active.end, column = block.column;
+    const auto step = [&](int64_t m) { return windows_.step(m, block.j, cell.reverse); };
+    for (int64_t m = block.active.first, next; m < end; m = next) {
+      next = m + 1;
+      int64_t rows = range_.alive(shape_, step(m));
       if (!shape_.packed()) {
-        next = end_;
-        rows = (end_ - m) * width;
+        next = end;
       } else if (rows == width) {
-        while (next < end_ && range_.alive(shape_, windows_.step(next, j, cell.reverse)) == width)
-          ++next;
-        rows = (next - m) * width;
+        while (next < end && range_.alive(shape_, step(next)) == width) ++next;
       }
+      if (rows == width) rows *= next - m;
       // The rows of a problem decide, not those of a block, so that blocks do not show in the
       // result.
-      const bool single_row = windows_.count == 1 && shape_.batch_at(t) == 1;
+      const bool single_row = windows_.count == 1 && shape_.batch_at(step(m)) == 1;
       const auto& kernels = math_kernels<C>();
       multiply_columns(single_row ? kernels.gemv : kernels.gemm, rows, {a + place(m), hidden_, 1},
-                       weight, column, std::min(kPanelColumns, hidden_ - column),
-                       c + place(m) + column, hidden_, accumulate);
-      m = next;
+                       weight, column, block.columns, c + place(m) + column, hidden_, accumulate);
     }
   }
 
@@ -147,62 +174,60 @@ class SweepRows {
   /// Calls run(Run): with one batch row for all windows at once (they are k1 steps apart), else for
   /// each window by itself.
   template <typename Function>
-  void for_runs(int64_t j, bool reverse, const Function& run) const {
+  void for_runs(const Block& block, bool reverse, const Function& run) const {
+    const auto [first, end] = block.active;
     if (range_.size() == 1 && !shape_.packed()) {
-      const int64_t t = windows_.step(first_, j, reverse);
-      run(Run{first_, end_ - first_, 1, t, range_.row(shape_, t), windows_.k1 * shape_.batch});
+      const int64_t t = windows_.step(first, block.j, reverse);
+      run(Run{first, end - first, 1, t, range_.row(shape_, t), windows_.k1 * shape_.batch});
       return;
     }
-    for (int64_t m = first_; m < end_; ++m) {
-      const int64_t t = windows_.step(m, j, reverse), count = range_.alive(shape_, t);
+    for (int64_t m = first; m < end; ++m) {
+      const int64_t t = windows_.step(m, block.j, reverse), count = range_.alive(shape_, t);
       if (count > 0) run(Run{m, 1, count, t, range_.row(shape_, t), 1});
     }
   }
 
-  void scale_by_mask(const SweepCell<S>& cell, int64_t j, C* c, int64_t column,
-                     int64_t columns) const {
-    for_runs(j, cell.reverse, [&](const Run& run) {
+  void scale_by_mask(const Block& block, const SweepCell<S>& cell, C* c) const {
+    for_runs(block, cell.reverse, [&](const Run& run) {
       storage_kernels<S, C>().scale(
-          run.rows(), columns,
-          {cell.mask + run.row * features_ + column, run.row_stride * features_},
-          c + place(run.m) + column, hidden_);
+          run.rows(), block.columns,
+          {cell.mask + run.row * features_ + block.column, run.row_stride * features_},
+          c + place(run.m) + block.column, hidden_);
     });
   }
 
   /// The epilogue of a step: the gradients that arrive from outside, f', and the sum over the
   /// windows.
-  void add_errors(const SweepCell<S>& cell, int64_t j, C* c, int64_t column, int64_t columns,
-                  bool is_zero) const {
+  void add_errors(const Block& block, const SweepCell<S>& cell, C* deltas, bool is_zero) const {
     const auto& kernels = storage_kernels<S, C>();
-    const bool owned = j < windows_.k1;  // else another window owns these steps' losses
+    const int64_t column = block.column, columns = block.columns;
+    const bool owned = block.j < windows_.k1;  // else another window owns these steps' losses
     const bool accumulate = !windows_.disjoint();
-    for_runs(j, cell.reverse, [&](const Run& run) {
-      C* const block = c + place(run.m) + column;
-      bool block_is_zero = is_zero;
-      if (owned && cell.grad_h_n != nullptr &&
-          add_final(cell, run, column, columns, block, is_zero))
-        block_is_zero = false;
-      const Rows<const S> h{cell.h + run.row * features_ + column, run.row_stride * features_};
-      const Rows<C> sum{cell.delta + run.row * hidden_ + column, run.row_stride * hidden_};
+    for_runs(block, cell.reverse, [&](const Run& run) {
+      C* const c = deltas + place(run.m) + column;
+      bool c_is_zero = is_zero;
+      if (owned && cell.grad_h_n != nullptr && add_final(block, cell, run, c, is_zero))
+        c_is_zero = false;
+      const int64_t row_stride = run.row_stride * features_;
+      const int64_t place = run.row * features_ + column;  // in everything of D * H columns
+      const Rows<C> sum{cell.delta + place, row_stride};
       if (owned && cell.grad_h != nullptr) {
-        kernels.delta_of_computed(
-            shape_.activation, run.rows(), columns, block_is_zero,
-            {cell.grad_h + run.row * features_ + column, run.row_stride * features_}, h, block,
-            hidden_, sum, accumulate);
+        kernels.delta_of_computed(shape_.activation, run.rows(), columns, c_is_zero,
+                                  {cell.grad_h + place, row_stride}, {cell.h + place, row_stride},
+                                  c, hidden_, sum, accumulate);
       } else {
         const bool has_gradient = owned && cell.grad_output != nullptr;
-        kernels.delta(shape_.activation, run.rows(), columns, block_is_zero,
-                      {has_gradient ? cell.grad_output + run.row * features_ + column : nullptr,
-                       run.row_stride * features_},
-                      h, block, hidden_, sum, accumulate);
+        kernels.delta(shape_.activation, run.rows(), columns, c_is_zero,
+                      {has_gradient ? cell.grad_output + place : nullptr, row_stride},
+                      {cell.h + place, row_stride}, c, hidden_, sum, accumulate);
       }
     });
   }
 
   /// Adds the gradient of h_n to the rows of `run` whose last state is made at its step; says
   /// whether there are any.
-  bool add_final(const SweepCell<S>& cell, const Run& run, int64_t column, int64_t columns,
-                 C* block, bool is_zero) const {
+  bool add_final(const Block& block, const SweepCell<S>& cell, const Run& run, C* c,
+                 bool is_zero) const {
     // Of several windows the last one holds the last step (the first one, in reverse).
     const int64_t window = cell.reverse ? 0 : run.windows - 1;
     const int64_t t = run.t + window * windows_.k1;
@@ -210,18 +235,19 @@ class SweepRows {
     const int64_t count = range_.alive(shape_, t) - first;
     if (count <= 0) return false;
     if (is_zero) {
-      for (int64_t i = 0; i < run.rows(); ++i) std::fill_n(block + i * hidden_, columns, C(0));
+      for (int64_t i = 0; i < run.rows(); ++i) std::fill_n(c + i * hidden_, block.columns, C(0));
     }
     storage_kernels<S, C>().add(
-        count, columns, {cell.grad_h_n + (range_.first + first) * hidden_ + column, hidden_},
-        block + (window * run.count + first) * hidden_, hidden_);
+        count, block.columns,
+        {cell.grad_h_n + (range_.first + first) * hidden_ + block.column, hidden_},
+        c + (window * run.count + first) * hidden_, hidden_);
     return true;
   }
 
-  void keep_norms(int64_t index, int64_t j) const {
-    for (int64_t m = first_; m < end_; ++m) {
+  void keep_norms(int64_t index, int64_t j, const Active& active) const {
+    for (int64_t m = active.first; m < active.end; ++m) {
       const int64_t count = range_.alive(shape_, windows_.step(m, j, /*reverse=*/false));
-      const C* delta = next(index) + place(m);
+      const C* delta = at_lag(index, j) + place(m);
       for (int64_t i = 0; i < range_.size(); ++i, delta += hidden_)
         norm(index, m)[i] = i < count ? l2_norm(delta) : 0;
     }
@@ -248,8 +274,6 @@ class SweepRows {
   const int64_t slot_;
   Buffer<C> deltas_;      ///< [cells, 2, rows, H]: delta at this lag and at the next, by turns
   Buffer<double> norms_;  ///< [cells, rows] of the last step's deltas, if they are kept
-  int64_t first_ = 0, end_ = 0;  ///< the windows active at the current lag
-  int parity_ = 0;
 };
 
 }  // namespace elman::cpu

@@ -1,8 +1,8 @@
 #include <ATen/Dispatch.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -18,9 +18,10 @@
 namespace elman {
 namespace {
 
-/// at::empty for a result that the kernels write in full.
+/// at::empty for a result that the kernels write in full, without the dispatcher, which would take
+/// as long as a step of a small network.
 at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
-  at::Tensor result = at::empty(sizes, options);
+  at::Tensor result(at::detail::empty_cpu(sizes, options));
   cpu::advise_huge_pages(result.mutable_data_ptr(), result.nbytes());
   return result;
 }
@@ -129,7 +130,7 @@ struct DenseArguments {
 
 /// Dropout masks as torch draws them, one after each layer but the last: [L-1, T, B, D*H].
 at::Tensor draw_masks(const RnnArguments& args, const at::IntArrayRef sizes) {
-  at::Tensor masks = at::empty(sizes, args.input.options());
+  at::Tensor masks = empty(sizes, args.input.options());
   const double keep = 1 - args.dropout;
   if (keep == 0) return masks.zero_();  // torch draws nothing then
   for (int64_t layer = 0; layer < sizes[0]; ++layer) {
@@ -165,7 +166,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const std::vector<int64_t> output_sizes = dense.row_sizes(shape.features());
   const at::Tensor output = empty(output_sizes, options);
   const at::Tensor h_n =
-      at::empty({shape.num_layers * shape.num_directions, shape.batch, shape.hidden_size}, options);
+      empty({shape.num_layers * shape.num_directions, shape.batch, shape.hidden_size}, options);
   const int64_t inner = shape.num_layers - 1;
   const auto per_inner_layer = [&](int64_t layers) {
     std::vector<int64_t> sizes = output_sizes;
@@ -175,9 +176,9 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   // Without a backward pass to come, a layer's states are read by the next layer only: two buffers
   // by turns.
   const int64_t kept = save_states ? inner : std::min<int64_t>(inner, 2);
-  const at::Tensor none = at::empty({0}, options);
-  const at::Tensor states = inner == 0 ? none : empty(per_inner_layer(kept), options);
-  const at::Tensor masks = args.draws_dropout() ? draw_masks(args, per_inner_layer(inner)) : none;
+  at::Tensor states = inner == 0 ? empty({0}, options) : empty(per_inner_layer(kept), options);
+  at::Tensor masks =
+      args.draws_dropout() ? draw_masks(args, per_inner_layer(inner)) : empty({0}, options);
 
   StackForward stack{
       shape, dense.cells(args),     dense.input.const_data_ptr(), {}, dense.reset_or_null(),
@@ -190,8 +191,12 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   dispatch_dtype(args.input.scalar_type(),
                  [&](auto scalar) { cpu::rnn_forward<decltype(scalar)>(stack); });
 
-  Saved saved = save_states ? Saved{states, masks} : Saved{none, at::empty({0}, options)};
-  return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1), std::move(saved)};
+  if (!save_states) {
+    if (inner > 0) states = empty({0}, options);
+    if (args.draws_dropout()) masks = empty({0}, options);
+  }
+  return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1),
+          Saved{std::move(states), std::move(masks)}};
 }
 
 /// The tensors behind the pointers of a stack's backward pass, made dense.

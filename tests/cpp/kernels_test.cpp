@@ -280,5 +280,40 @@ TEST(StorageKernelsTest, LoadAndStoreConvertAndPad) {
   }
 }
 
+template <typename S, typename C>
+void check_load_transposed(const StorageKernels<S, C>& kernels, const std::string& name) {
+  for (const int64_t m : {1, 7, 8, 15, 16, 17, 64}) {
+    for (const int64_t n : {1, 8, 16, 17, 40}) {
+      for (const int64_t multiple : {8, 16}) {
+        const int64_t padded = (m + multiple - 1) / multiple * multiple;
+        std::vector<S> from(m * (n + 3));
+        for (int64_t i = 0; i < m; ++i)
+          for (int64_t j = 0; j < n; ++j)
+            from[i * (n + 3) + j] = static_cast<S>(static_cast<float>(100 + (7 * i + j) % 128));
+        std::vector<C> to(n * (padded + 5), C(-1));
+        kernels.load_transposed(m, n, padded, {from.data(), n + 3}, to.data(), padded + 5);
+        for (int64_t j = 0; j < n; ++j) {
+          for (int64_t i = 0; i < padded + 5; ++i) {
+            const C expected = i < m        ? static_cast<C>(from[i * (n + 3) + j])
+                               : i < padded ? C(0)
+                                            : C(-1);
+            ASSERT_EQ(to[j * (padded + 5) + i], expected)
+                << name << " m " << m << " n " << n << " at " << i << " " << j;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(StorageKernelsTest, LoadTransposedPadsAndLeavesTheRestAlone) {
+  for (const InstructionSet& set : instruction_sets()) {
+    check_load_transposed(set.tables->storage_double, set.name);
+    check_load_transposed(set.tables->storage_float, set.name);
+    check_load_transposed(set.tables->storage_bfloat16, set.name);
+    check_load_transposed(set.tables->storage_half, set.name);
+  }
+}
+
 }  // namespace
 }  // namespace elman::cpu

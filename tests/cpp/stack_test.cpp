@@ -212,7 +212,11 @@ TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
     int64_t batch, hidden;
     std::vector<int64_t> lengths;
   };
-  for (const Size& size : {Size{1, 67, {}}, {11, 65, {}}, {9, 70, {12, 12, 9, 9, 9, 4, 4, 3, 1}}}) {
+  for (const Size& size : {Size{1, 67, {}},
+                           {11, 65, {}},
+                           {9, 70, {12, 12, 9, 9, 9, 4, 4, 3, 1}},
+                           {1, 136, {}},  // from here on threads share each step
+                           {2, 145, {12, 7}}}) {
     for (const auto& [k1, k2] : {Truncation{0, 0}, {4, 4}, {1, 3}}) {
       for (const int64_t directions : {1, 2}) {
         if (directions == 2 && k1 != k2) continue;

@@ -13,6 +13,7 @@ SIZES = [  # T, B, I, H: large enough that the work is shared
     (120, 3, 40, 130),
     (60, 17, 64, 128),
     (40, 64, 65, 160),
+    (60, 2, 40, 200),  # here threads share each step
 ]
 
 

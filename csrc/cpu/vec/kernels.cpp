@@ -46,7 +46,7 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ld
   using Vec = Vectorized<C>;
   constexpr int64_t kSize = Vec::size();
   Vec sum[kChains][M][NV];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int chain = 0; chain < kChains; ++chain)
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i)
@@ -66,17 +66,18 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ld
   };
   int64_t p = 0;
   for (; p + kChains <= k; p += kChains) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int chain = 0; chain < kChains; ++chain) step(sum[chain], p + chain);
   }
-  if (p < k) step(sum[0], p);
+  for (; p < k; ++p) step(sum[0], p);
 
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
       Vec value = sum[0][i][v];
-      if constexpr (kChains == 2) value = value + sum[1][i][v];
+#pragma GCC unroll 4
+      for (int chain = 1; chain < kChains; ++chain) value = value + sum[chain][i][v];
       C* to = c + i * ldc + v * kSize;
       const int64_t count = n - v * kSize;
       if (accumulate) value = value + load(to, count);
@@ -105,7 +106,7 @@ void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* 
 template <typename C, int NV>
 void gemv_columns(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
                   C* c, int64_t ldc, bool accumulate) {
-  gemm_block<C, 2, 1, NV>(n, k, a, b, ldb, c, ldc, accumulate);
+  gemm_block<C, 4, 1, NV>(n, k, a, b, ldb, c, ldc, accumulate);
 }
 
 /// Chooses by the number of vectors that n columns take.
@@ -249,6 +250,40 @@ void load_rows(int64_t m, int64_t n, int64_t padded_n, Rows<const S> from, C* to
   }
 }
 
+/// In blocks of 16 x 16: each cache line that is read or written is used whole.
+template <typename S, typename C>
+void load_transposed(int64_t m, int64_t n, int64_t padded_m, Rows<const S> from, C* to,
+                     int64_t ldt) {
+  constexpr int64_t kBlock = 16;
+  C buffer[kBlock * kBlock];
+  for (int64_t i = 0; i < padded_m; i += kBlock) {
+    for (int64_t j = 0; j < n; j += kBlock) {
+      const int64_t rows = std::min(kBlock, m - i), columns = std::min(kBlock, n - j);
+      const S* const source = from.data + i * from.row_stride + j;
+      const C* block = buffer;
+      int64_t ld = kBlock;
+      if constexpr (std::is_same_v<S, C>) {
+        if (rows == kBlock && columns == kBlock) {
+          block = source;
+          ld = from.row_stride;
+        }
+      }
+      if (block == buffer) {
+        load_rows<S, C>(rows, columns, columns, {source, from.row_stride}, buffer, kBlock);
+        for (int64_t r = rows; r < kBlock; ++r) std::fill_n(buffer + r * kBlock, kBlock, C(0));
+      }
+      C* const target = to + j * ldt + i;
+      const int64_t padded = std::min(kBlock, padded_m - i);
+      if (columns == kBlock && padded == kBlock) {
+        at::vec::transpose_mxn<C, kBlock, kBlock>(block, ld, target, ldt);
+      } else {
+        for (int64_t p = 0; p < columns; ++p)
+          for (int64_t r = 0; r < padded; ++r) target[p * ldt + r] = block[r * ld + p];
+      }
+    }
+  }
+}
+
 template <typename S, typename C>
 void store_rows(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to) {
   for (int64_t i = 0; i < m; ++i) {
@@ -315,8 +350,9 @@ template <typename C>
 constexpr MathKernels<C> kMath = {kMaxVectors<C>* Vectorized<C>::size(), by_columns<C, GemmColumns>,
                                   by_columns<C, GemvColumns>, activate<C>, add_column_sums<C>};
 template <typename S, typename C>
-constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>,  store_rows<S, C>, add_rows<S, C>,
-                                           scale_rows<S, C>, delta<S, S, C>,   delta<C, S, C>};
+constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
+                                           add_rows<S, C>,  scale_rows<S, C>,      delta<S, S, C>,
+                                           delta<C, S, C>};
 
 }  // namespace
 

@@ -43,7 +43,7 @@ struct MathKernels {
   /// rows it is computed together with.
   void (*gemm)(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
                int64_t ldc, bool accumulate);
-  /// gemm for the one row of a problem that has no other. Its sums are two chains over k, since a
+  /// gemm for the one row of a problem that has no other. Its sums are four chains over k, since a
   /// single row has too few of them to hide the latency of an addition.
   void (*gemv)(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
                int64_t ldc, bool accumulate);
@@ -58,6 +58,9 @@ template <typename S, typename C>
 struct StorageKernels {
   /// to[m, n] = from[m, n], with zeros in the columns n ... padded_n.
   void (*load)(int64_t m, int64_t n, int64_t padded_n, Rows<const S> from, C* to, int64_t ldt);
+  /// to[n, m] = from[m, n] transposed, with zeros in the columns m ... padded_m.
+  void (*load_transposed)(int64_t m, int64_t n, int64_t padded_m, Rows<const S> from, C* to,
+                          int64_t ldt);
   /// to[m, n] = from[m, n], rounded to S.
   void (*store)(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to);
   /// c[m, n] += from[m, n].

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <ATen/Parallel.h>
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "cpu/common.h"
+
+namespace elman::cpu {
+
+/// A short rest in a loop that waits for another core.
+inline void pause_core() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Where the members of a team meet after each step. They come in groups, one to a thread, and each
+/// group waits for the others: for a short time without giving the core away, since a step takes
+/// microseconds, then politely, since there may be fewer cores than threads. Where the latter
+/// happens often, the team does not pay: it is dissolved, and one member goes on alone.
+class StepBarrier {
+ public:
+  explicit StepBarrier(int64_t members) : members_(members) {}
+
+  /// Called by a thread for the `group` members that it is: returns when all have come, to all of
+  /// them the same, whether the team is dissolved.
+  bool wait(int64_t group) {
+    const int64_t round = round_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(group, std::memory_order_acq_rel) + group == members_) {
+      arrived_.store(0, std::memory_order_relaxed);
+      dissolved_ = late_.load(std::memory_order_relaxed) > kLate + round / kLateEvery;
+      round_.store(round + 1, std::memory_order_release);
+      return dissolved_;
+    }
+    for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
+      if (spin < kSpins) {
+        pause_core();
+      } else {
+        if (spin == kSpins) late_.fetch_add(1, std::memory_order_relaxed);
+        std::this_thread::yield();
+      }
+    }
+    return dissolved_;
+  }
+
+ private:
+  static constexpr int kSpins = 2000;
+  /// The team is dissolved after more late rounds than kLate and one of kLateEvery.
+  static constexpr int64_t kLate = 4, kLateEvery = 16;
+
+  const int64_t members_;
+  alignas(64) std::atomic<int64_t> arrived_{0};
+  std::atomic<int64_t> late_{0};
+  alignas(64) std::atomic<int64_t> round_{0};
+  bool dissolved_ = false;  ///< written before round_, read after it
+};
+
+/// One thread's part in a team's work: of every row of H columns the columns [first, end).
+struct Member {
+  int64_t first, end;
+  int64_t index;  ///< 0 ... members - 1
+  int64_t group;  ///< how many members this thread is
+  StepBarrier* barrier;
+
+  /// Ends a step. Returns whether the member stays: if the team has been dissolved, only the first
+  /// one does, with all `columns`.
+  bool meet(int64_t columns) {
+    if (barrier == nullptr || !barrier->wait(group)) return true;
+    if (index > 0) return false;
+    *this = {0, columns, 0, 1, nullptr};
+    return true;
+  }
+};
+
+/// All of the work by itself.
+inline Member alone(int64_t columns) { return {0, columns, 0, 1, nullptr}; }
+
+/// How many threads should share each step of `rows` rows, with a part of the H columns each,
+/// rather than each take some rows through all steps. Measured: where W_h does not stay in the
+/// cache of one core; where there are too few rows to make use of what is read from there; never
+/// where a step is over too soon to meet after it.
+template <typename C>
+int64_t team_size(int64_t threads, int64_t rows, int64_t hidden) {
+  constexpr int64_t kColumns = 64;  // no part is smaller
+  const int64_t bytes = hidden * hidden * static_cast<int64_t>(sizeof(C));
+  const bool few_rows = rows <= 2 * threads && bytes >= (int64_t{1} << 17);
+  const bool pays = few_rows || (bytes >= (int64_t{1} << 20) && hidden >= kColumns * threads);
+  return pays ? std::clamp<int64_t>(hidden / kColumns, 1, threads) : 1;
+}
+
+/// Calls run(Member) on up to `members` threads at the same time, each with its part of `columns`
+/// columns. With fewer threads than members some get a larger part; nobody waits for a thread that
+/// does not exist.
+template <typename C, typename Run>
+void run_team(int64_t members, int64_t columns, const Run& run) {
+  StepBarrier barrier(members);
+  // Parts are whole panels, and whole lines of the cache.
+  const int64_t unit = std::max<int64_t>(math_kernels<C>().panel_columns, 16);
+  const int64_t units = ceil_div(columns, unit);
+  const auto part = [&](int64_t begin, int64_t end) {
+    const auto border = [&](int64_t member) {
+      return std::min(columns, units * member / members * unit);
+    };
+    run(end - begin == members ? alone(columns)
+                               : Member{border(begin), border(end), begin, end - begin, &barrier});
+  };
+#if AT_PARALLEL_OPENMP
+  at::parallel_for(0, members, 1, part);  // parts run at the same time, each on a thread of its own
+#else
+  part(0, members);
+#endif
+}
+
+}  // namespace elman::cpu

@@ -1,0 +1,109 @@
+// Threads that share each step of a sequence (csrc/cpu/team.h), or layers (csrc/cpu/wavefront.h):
+// what they do where there are fewer of them than expected, or where one does not get its core.
+
+#include "cpu/team.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "cpu/wavefront.h"
+
+namespace elman::cpu {
+namespace {
+
+TEST(Team, PartsCoverAllColumnsOnce) {
+  for (const int64_t columns : {64, 100, 1000}) {
+    for (const int64_t members : {1, 2, 3}) {
+      std::mutex mutex;
+      std::vector<int> covered(columns, 0);
+      run_team<float>(members, columns, [&](Member member) {
+        const std::lock_guard<std::mutex> guard(mutex);
+        for (int64_t j = member.first; j < member.end; ++j) ++covered[j];
+      });
+      EXPECT_EQ(std::count(covered.begin(), covered.end(), 1), columns);
+    }
+  }
+}
+
+TEST(Team, OneThreadIsAllMembersInsideAParallelRegion) {
+  at::parallel_for(0, 2, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int calls = 0;
+      run_team<float>(4, 256, [&](Member member) {
+        ++calls;
+        EXPECT_EQ(member.first, 0);
+        EXPECT_EQ(member.end, 256);
+        EXPECT_TRUE(member.meet(256));
+      });
+      EXPECT_EQ(calls, 1);
+    }
+  });
+}
+
+TEST(Team, AThreadMayStandForSeveralMembers) {
+  StepBarrier barrier(4);
+  std::vector<int64_t> steps(2, 0);
+  const auto run = [&](int64_t thread, int64_t group) {
+    for (int step = 0; step < 1000; ++step) {
+      barrier.wait(group);
+      ++steps[thread];
+    }
+  };
+  std::thread other(run, 0, 3);
+  run(1, 1);
+  other.join();
+  EXPECT_EQ(steps, std::vector<int64_t>({1000, 1000}));
+}
+
+TEST(Team, IsDissolvedForAllAtTheSameStepWhereOneIsAlwaysLate) {
+  constexpr int64_t kMembers = 3, kColumns = 96;
+  constexpr int kSteps = 200;
+  StepBarrier barrier(kMembers);
+  std::vector<int> left(kMembers, -1);
+  const auto run = [&](int64_t index) {
+    Member member{32 * index, 32 * index + 32, index, 1, &barrier};
+    for (int step = 0; step < kSteps; ++step) {
+      if (index == 1) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      if (!member.meet(kColumns)) {
+        left[index] = step;
+        return;
+      }
+      if (index == 0 && member.barrier == nullptr && left[0] < 0) left[0] = step;
+    }
+    EXPECT_EQ(member.first, 0);
+    EXPECT_EQ(member.end, kColumns);
+  };
+  std::vector<std::thread> threads;
+  for (int64_t index = 1; index < kMembers; ++index) threads.emplace_back(run, index);
+  run(0);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GE(left[0], 0);
+  EXPECT_EQ(left, std::vector<int>(kMembers, left[0]));
+}
+
+TEST(Wavefront, RunsATileAfterTheOneBeforeItAndTheOneBelowIt) {
+  for (const int64_t layers : {1, 2, 5}) {
+    for (const int64_t tiles : {1, 2, 40}) {
+      for (const int64_t threads : {1, 2, 3}) {
+        std::vector<std::atomic<int64_t>> done(layers);
+        run_wavefront(layers, tiles, threads, [&](int64_t layer, int64_t tile) {
+          EXPECT_EQ(done[layer], tile);
+          if (layer > 0) {
+            EXPECT_GT(done[layer - 1], tile);
+          }
+          ++done[layer];
+        });
+        for (const auto& count : done) EXPECT_EQ(count, tiles);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace elman::cpu
