@@ -16,21 +16,26 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 # GCC 12 takes the tensor inside an empty std::optional for one that may be used.
-add_compile_options(-Wall -Wextra -Wno-maybe-uninitialized)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-maybe-uninitialized>")
+add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-Wall,-Wextra>")
 # Messages and assertions name files as they lie in the repository, and no build path is installed.
 # ccache hands the compiler paths relative to the build folder.
 file(RELATIVE_PATH relative_source_dir "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
-add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/="
-                    "-ffile-prefix-map=${relative_source_dir}/="
-                    "-ffile-prefix-map=${ELMAN_TORCH_DIR}/=torch/")
+foreach(map IN ITEMS "${PROJECT_SOURCE_DIR}/=" "${relative_source_dir}/="
+                     "${ELMAN_TORCH_DIR}/=torch/")
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-ffile-prefix-map=${map}>"
+                      "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-ffile-prefix-map=${map}>")
+endforeach()
 
 find_program(ELMAN_CCACHE ccache DOC "Compiler cache, used where it is found")
-if(ELMAN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Paths relative to the source tree, so that another clone of it hits the cache too.
-  set(CMAKE_CXX_COMPILER_LAUNCHER
-      "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
-      "CCACHE_SLOPPINESS=pch_defines,time_macros" "${ELMAN_CCACHE}")
-endif()
+foreach(language IN ITEMS CXX CUDA)
+  if(ELMAN_CCACHE AND NOT CMAKE_${language}_COMPILER_LAUNCHER)
+    # Paths relative to the source tree, so that another clone of it hits the cache too.
+    set(CMAKE_${language}_COMPILER_LAUNCHER
+        "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+        "CCACHE_SLOPPINESS=pch_defines,time_macros" "${ELMAN_CCACHE}")
+  endif()
+endforeach()
 
 if(ELMAN_SANITIZE)
   # vptr would need the type information of torch's hidden classes.

@@ -7,6 +7,7 @@
 #   (0.5 s) for each case would take longer than the cases. INTERNAL tests what the shared library
 #   hides: the program is made of the library's objects, and csrc/ is on its include path. With
 #   ALONE it is made of SOURCES and nothing else of elman, with csrc/ on its include path.
+#   LABELS are added to a program that is one entry (WHOLE).
 # elman_add_example(<name> SOURCES <file>... [LIBRARIES <target>...])
 # elman_add_benchmark(<name> SOURCES <file>... [LIBRARIES <target>...])
 #   A program that links Elman::elman; a benchmark also links Google Benchmark.
@@ -28,7 +29,7 @@ function(elman_add_cpp_test name)
   endif()
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gtest_main)
 
-  set(properties TIMEOUT 600 LABELS "cpp;${arg_LABELS}")
+  set(properties TIMEOUT 600 LABELS cpp)
   if(ELMAN_SANITIZE)
     # LibTorch keeps registries and thread pools until the process ends, and they count as leaks.
     list(APPEND properties ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
@@ -36,6 +37,7 @@ function(elman_add_cpp_test name)
   if(arg_WHOLE)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES ${properties})
+    set_property(TEST ${name} APPEND PROPERTY LABELS ${arg_LABELS})
   else()
     # Listed when ctest runs: to list at build time would start LibTorch in every build.
     gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120

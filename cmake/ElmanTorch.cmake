@@ -130,10 +130,30 @@ function(elman_torch_objection directory version out)
   endif()
 endfunction()
 
+# Sets <out> to the CUDA runtime that the torch in <directory> carries (wheels have it in a package of
+# its own, LibTorch archives beside their libraries); to "" where it has none or uses the system's.
+function(elman_torch_cudart directory out)
+  file(GLOB found "${directory}/../nvidia/cu*/lib/libcudart.so.*" "${directory}/lib/libcudart*.so*")
+  set(cudart "")
+  if(found)
+    list(GET found 0 cudart)
+    get_filename_component(cudart "${cudart}" ABSOLUTE)
+  endif()
+  set(${out} "${cudart}" PARENT_SCOPE)
+endfunction()
+
 # Makes the imported target elman_torch of the torch in <directory>.
 function(elman_torch_target directory)
   set(lib "${directory}/lib")
   set(include "${directory}/include")
+
+  # What libtorch.so brings in anyway. Named by the program too, because the loader looks for what
+  # libelman.so needs before it comes to what libtorch.so needs, and would not know where.
+  set(cuda "")
+  if(EXISTS "${lib}/libtorch_cuda.so")
+    elman_torch_cudart("${directory}" cudart)
+    set(cuda "${lib}/libtorch_cuda.so" "${lib}/libc10_cuda.so" ${cudart})
+  endif()
 
   # The OpenMP runtime that this torch loads. at::parallel_for is a header with an `omp parallel` in
   # it, so whoever calls it is compiled with OpenMP and needs libgomp. Most builds of torch carry
@@ -164,7 +184,7 @@ function(elman_torch_target directory)
                              INTERFACE "${include}" "${include}/torch/csrc/api/include")
   # libtorch.so itself has no symbols; it is what brings the CUDA backend into a C++ program.
   target_link_libraries(elman_torch INTERFACE "${lib}/libtorch.so" "${lib}/libtorch_cpu.so"
-                                              "${lib}/libc10.so" "${gomp}")
+                                              "${lib}/libc10.so" ${cuda} "${gomp}")
   target_compile_definitions(elman_torch INTERFACE "_GLIBCXX_USE_CXX11_ABI=${new_abi}")
   target_compile_features(elman_torch INTERFACE ${standard})
   target_compile_options(elman_torch INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-fopenmp>")

@@ -38,6 +38,19 @@ TORCH_LIBRARY(elman, m) {
   // What adaptive truncation makes of gradient_by_lag's result
   // (include/elman/adaptive_truncation.h).
   m.def("_gradient_decay(Tensor norms) -> (float rate, Tensor relative_bias)");
+  // Which kernel a call of elman::rnn with these arguments takes, and why, in words for people.
+  m.def(
+      "kernel_info(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
+      "float dropout, "
+      "bool train, bool bidirectional, bool batch_first, *, str nonlinearity=\"tanh\", int k1=0, "
+      "int k2=0, "
+      "Tensor? reset=None, Tensor? carry_scale=None) -> str");
+  m.def(
+      "kernel_info.data(Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, bool "
+      "has_biases, int "
+      "num_layers, float dropout, bool train, bool bidirectional, *, str nonlinearity=\"tanh\", "
+      "int k1=0, int "
+      "k2=0) -> str");
 
   // Internal operators: the halves of the autograd node, operators of their own so that compilers
   // can trace them. `states` and `masks` are described at elman::Saved (csrc/arguments.h); both are

@@ -2,6 +2,7 @@
 
 #include "checks.h"
 #include "composite/engine.h"
+#include "ops/fallback.h"
 #include "ops/operators.h"
 #include "ops/signatures.h"
 
@@ -19,6 +20,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& 
                                                             bool save_states) {
   check_arguments(args);
   check_batch_sizes(args);
+  warn_missing_kernels(args.input.device().type());
   return composite::forward(args, save_states);
 }
 

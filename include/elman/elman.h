@@ -7,6 +7,7 @@
 #include <elman/export.h>
 #include <elman/functional.h>
 #include <elman/gradient_by_lag.h>
+#include <elman/kernel_info.h>
 #include <elman/network.h>
 #include <elman/options.h>
 #include <elman/random_truncation.h>

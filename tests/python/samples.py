@@ -111,19 +111,24 @@ def param_shapes(case):
 
 
 def make(case):
-    """The same `case` makes the same `Sample` each time; its leaves require gradients."""
+    """The same `case` makes the same `Sample` each time, drawn on the CPU and then brought to the
+    default device; its leaves require gradients."""
     generator = torch.Generator().manual_seed(case.seed)
-
+    device = torch.get_default_device()
     drawn = torch.complex128 if case.dtype.is_complex else torch.float64
 
     def randn(*shape, scale=1.0, grad=False):
-        tensor = torch.randn(shape, generator=generator, dtype=drawn) * scale
-        return tensor.to(case.dtype).requires_grad_(grad)
+        tensor = torch.randn(shape, generator=generator, dtype=drawn, device="cpu") * scale
+        return tensor.to(device, case.dtype).requires_grad_(grad)
+
+    def rand(shape):
+        return torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu").to(device)
 
     if case.lengths is not None:
         rows = (sum(case.lengths),)
         batch_sizes = torch.tensor(
-            [sum(length > t for length in case.lengths) for t in range(max(case.lengths))]
+            [sum(length > t for length in case.lengths) for t in range(max(case.lengths))],
+            device="cpu",
         )
     else:
         rows = (case.batch, case.steps) if case.batch_first else (case.steps, case.batch)
@@ -131,11 +136,11 @@ def make(case):
         batch_sizes = None
     batch = () if not case.batched else (case.batch if not case.lengths else len(case.lengths),)
     cells = case.num_layers * case.directions
-    reset = torch.rand(rows, generator=generator) < 0.3 if case.reset else None
+    reset = rand(rows) < 0.3 if case.reset else None
     carry_scale = None
     if case.carry_scale is not None:
         shape = (case.steps,) if case.carry_scale == "steps" else rows
-        carry_scale = 2 * torch.rand(shape, generator=generator, dtype=torch.float64)
+        carry_scale = 2 * rand(shape)
         carry_scale = (carry_scale * (carry_scale > 0.5)).to(case.dtype)
     return Sample(
         case=case,

@@ -22,6 +22,7 @@ from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
+from elman.kernel_info import kernel_info  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.random_truncation import random_truncation  # noqa: E402
 from elman.rnn import RNN  # noqa: E402
@@ -39,6 +40,7 @@ __all__ = [
     "cmake_prefix_path",
     "convert",
     "gradient_by_lag",
+    "kernel_info",
     "plot_gradient_by_lag",
     "random_truncation",
 ]

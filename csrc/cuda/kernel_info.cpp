@@ -1,0 +1,17 @@
+#include <string>
+
+#include "cuda/call.h"
+#include "cuda/engine.h"
+#include "cuda/paths.h"
+#include "truncation.h"
+
+namespace elman::cuda {
+
+std::string kernel_info(const RnnArguments& args) {
+  const Call call(args);
+  const Windows windows = Windows::make(call.steps, args.k1, args.k2);
+  return "cuda: forward: " + forward_choice(call).reason +
+         "; backward: " + backward_choice(call, windows).reason;
+}
+
+}  // namespace elman::cuda

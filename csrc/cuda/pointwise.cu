@@ -1,0 +1,184 @@
+#include "cuda/elementwise.cuh"
+#include "cuda/pointwise.h"
+
+namespace elman::cuda {
+namespace {
+
+/// Where the rows of the steps lie.
+struct Rows {
+  const int64_t* offsets;
+  int64_t batch;
+
+  ELMAN_HOST_DEVICE int64_t begin(int64_t step) const {
+    return offsets == nullptr ? step * batch : offsets[step];
+  }
+  ELMAN_HOST_DEVICE int64_t count(int64_t step) const {
+    return offsets == nullptr ? batch : offsets[step + 1] - offsets[step];
+  }
+  /// The step of a row, among `steps`.
+  ELMAN_HOST_DEVICE int64_t step_of(int64_t row, int64_t steps) const {
+    if (offsets == nullptr) return row / batch;
+    int64_t low = 0;
+    int64_t high = steps - 1;
+    while (low < high) {
+      const int64_t middle = (low + high + 1) / 2;
+      if (offsets[middle] <= row) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low;
+  }
+};
+
+template <typename S>
+struct Forward {
+  ForwardStep a;
+
+  ELMAN_HOST_DEVICE void operator()(int64_t row, int64_t column) const {
+    using A = Acc<S>;
+    const int64_t i = row * a.hidden_size + column;
+    A sum = static_cast<const A*>(a.preactivation)[i];
+    if (a.bias_ih != nullptr) {
+      sum += static_cast<A>(static_cast<const S*>(a.bias_ih)[column]) +
+             static_cast<A>(static_cast<const S*>(a.bias_hh)[column]);
+    }
+    const S h = static_cast<S>(activate(sum, a.activation));
+    static_cast<S*>(a.state)[row * a.state_stride + column] = h;
+    const bool cut = a.cut_next != nullptr && a.cut_next[row];
+    static_cast<S*>(a.carry)[i] = cut ? static_cast<S>(0.f) : h;
+  }
+};
+
+template <typename S>
+struct Backward {
+  using A = Acc<S>;
+  BackwardStep a;
+
+  ELMAN_HOST_DEVICE void operator()(int64_t r, int64_t column) const {
+    const int64_t window = a.first_window + r / a.capacity;
+    const int64_t b = r % a.capacity;
+    const int64_t step =
+        a.reverse ? window * a.windows.k1 + a.lag : (window + 1) * a.windows.k1 - 1 - a.lag;
+    const Rows rows{a.offsets, a.batch};
+    S* const delta = static_cast<S*>(a.delta);
+    const int64_t own = r * a.hidden_size + column;
+    if (b >= rows.count(step)) {
+      if (delta != nullptr) delta[own] = static_cast<S>(0.f);
+      return;
+    }
+    const int64_t row = rows.begin(step) + b;
+    const A error = arriving(step, b, row, own, column, rows) + carried(step, b, own, rows);
+    const A h = static_cast<const S*>(a.states)[row * a.states_stride + column];
+    const A result = slope(h, a.activation) * error;
+    const S stored = static_cast<S>(result);
+    if (delta != nullptr) delta[own] = stored;
+    A* const total = static_cast<A*>(a.total) + row * a.hidden_size + column;
+    // A step's own window comes first: nothing has to be zeroed.
+    *total = a.lag < a.windows.k1 ? result : *total + result;
+  }
+
+  ELMAN_HOST_DEVICE bool is_last(int64_t step, int64_t b, const Rows& rows) const {
+    return step + 1 == a.windows.steps || b >= rows.count(step + 1);
+  }
+
+  /// The gradient from outside the recurrence.
+  ELMAN_HOST_DEVICE A arriving(int64_t step, int64_t b, int64_t row, int64_t own, int64_t column,
+                               const Rows& rows) const {
+    A sum(0);
+    if (a.lag < a.windows.k1) {  // a window owns the losses of its last k1 steps
+      const int64_t place = row * a.states_stride + column;
+      if (a.grad_output != nullptr)
+        sum += static_cast<A>(static_cast<const S*>(a.grad_output)[place]);
+      if (a.grad_states != nullptr) sum += static_cast<const A*>(a.grad_states)[place];
+      if (a.grad_h_n != nullptr && (a.reverse ? step == 0 : is_last(step, b, rows)))
+        sum += static_cast<A>(static_cast<const S*>(a.grad_h_n)[b * a.hidden_size + column]);
+    }
+    if (a.from_above != nullptr) {
+      A error = static_cast<const A*>(a.from_above)[own];
+      if (a.mask != nullptr)
+        error *= static_cast<A>(static_cast<const S*>(a.mask)[row * a.states_stride + column]);
+      sum += error;
+    }
+    return sum;
+  }
+
+  /// The gradient through the recurrence: from step + 1, in reverse from step - 1.
+  ELMAN_HOST_DEVICE A carried(int64_t step, int64_t b, int64_t own, const Rows& rows) const {
+    if (a.carried == nullptr) return A(0);
+    if (!a.reverse && is_last(step, b, rows)) return A(0);
+    const int64_t border = (a.reverse ? step : step + 1) * a.batch + b;
+    if (a.reset != nullptr && a.reset[border]) return A(0);
+    const A error = static_cast<const A*>(a.carried)[own];
+    return a.scale == nullptr ? error : error * static_cast<const A*>(a.scale)[border];
+  }
+};
+
+template <typename S>
+struct Entering {
+  EnteringStates a;
+
+  ELMAN_HOST_DEVICE void operator()(int64_t row, int64_t column) const {
+    const Rows rows{a.offsets, a.batch};
+    const int64_t step = rows.step_of(row, a.steps);
+    const int64_t b = row - rows.begin(step);
+    static_cast<S*>(a.entering)[row * a.hidden_size + column] = state(step, b, column, rows);
+  }
+
+  ELMAN_HOST_DEVICE S state(int64_t step, int64_t b, int64_t column, const Rows& rows) const {
+    const bool first = a.reverse ? step + 1 == a.steps || b >= rows.count(step + 1) : step == 0;
+    const int64_t border = (a.reverse ? step + 1 : step) * a.batch + b;
+    // Before a reversed sequence's own start there is no border to close.
+    if (a.reset != nullptr && !(a.reverse && first) && a.reset[border]) return static_cast<S>(0.f);
+    if (!first) {
+      const int64_t from = rows.begin(a.reverse ? step + 1 : step - 1) + b;
+      return static_cast<const S*>(a.states)[from * a.states_stride + column];
+    }
+    if (a.hx == nullptr) return static_cast<S>(0.f);
+    return static_cast<const S*>(a.hx)[b * a.hidden_size + column];
+  }
+};
+
+constexpr int64_t kUploaded = 256;  // numbers per launch; launch arguments are limited to 4 KB
+
+struct Upload {
+  int64_t values[kUploaded];
+  int64_t* device;
+
+  ELMAN_HOST_DEVICE void operator()(int64_t, int64_t i) const { device[i] = values[i]; }
+};
+
+}  // namespace
+
+LaunchError forward_step(const ForwardStep& args, Stream stream) {
+  return dispatch_element(args.element, [&](auto s) {
+    return elementwise(args.rows, args.hidden_size, Forward<decltype(s)>{args}, stream);
+  });
+}
+
+LaunchError backward_step(const BackwardStep& args, Stream stream) {
+  return dispatch_element(args.element, [&](auto s) {
+    return elementwise(args.num_windows * args.capacity, args.hidden_size,
+                       Backward<decltype(s)>{args}, stream);
+  });
+}
+
+LaunchError entering_states(const EnteringStates& args, Stream stream) {
+  return dispatch_element(args.element, [&](auto s) {
+    return elementwise(args.rows, args.hidden_size, Entering<decltype(s)>{args}, stream);
+  });
+}
+
+LaunchError upload(const int64_t* values, int64_t count, int64_t* device, Stream stream) {
+  for (int64_t done = 0; done < count; done += kUploaded) {
+    const int64_t now = std::min(kUploaded, count - done);
+    Upload part{};
+    std::copy_n(values + done, now, part.values);
+    part.device = device + done;
+    if (const LaunchError error = elementwise(1, now, part, stream)) return error;
+  }
+  return 0;
+}
+
+}  // namespace elman::cuda

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "activation.h"
+#include "cuda/call.h"
+#include "cuda/device.h"
+#include "cuda/pointwise.h"
+#include "truncation.h"
+
+namespace elman::cuda {
+
+/// What enters and leaves the backward recurrence of one cell.
+struct SweepOperands {
+  int64_t cell;
+  bool reverse;
+  at::Tensor states;       ///< [rows, H] S, h, columns of the layer's states
+  at::Tensor grad_output;  ///< [rows, H] S with the strides of states, or undefined
+  at::Tensor grad_states;  ///< the same in A, or undefined
+  at::Tensor grad_h_n;     ///< [B, H] S or undefined
+  at::Tensor mask;         ///< [rows, H] S with the strides of states: factors of from_above
+};
+
+/// The backward recurrence of one cell, all windows side by side as rows, one lag at a time: one
+/// product and one launch a lag.
+class Sweep {
+ public:
+  Sweep(const Call& call, const Windows& windows, Activation activation, Stream stream,
+        SweepOperands operands);
+
+  /// Goes to the next lag. from_above: [windows * B, H] A, the error that the layer above hands
+  /// down at this lag, or undefined.
+  void step(const at::Tensor& from_above);
+
+  /// Rows of `delta` that the last lag has made: [windows * B, H] A or S matrices are narrowed
+  /// alike.
+  at::Tensor active(const at::Tensor& by_window) const {
+    return by_window.narrow(0, first_ * call_.batch, (end_ - first_) * call_.batch);
+  }
+  /// [windows * B, H] S, at the last lag.
+  const at::Tensor& delta() const { return delta_; }
+  /// [rows, H] A, the sum of delta over the windows, once all lags are done.
+  const at::Tensor& total() const { return total_; }
+
+ private:
+  int64_t capacity() const;
+  void carry_on(int64_t first, int64_t end);
+
+  const Call& call_;
+  const Windows windows_;
+  const Activation activation_;
+  const Stream stream_;
+  const SweepOperands operands_;
+  const at::Tensor total_;
+  const at::Tensor delta_;
+  const at::Tensor carried_;  // [windows * B, H] A, delta of the lag before times W_h
+  int64_t lag_ = 0;
+  int64_t first_ = 0;  // windows that have a step at the last lag
+  int64_t end_ = 0;
+};
+
+}  // namespace elman::cuda

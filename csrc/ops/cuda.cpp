@@ -1,0 +1,49 @@
+#include <c10/core/DeviceGuard.h>
+#include <torch/library.h>
+
+#include "checks.h"
+#include "composite/engine.h"
+#include "cuda/engine.h"
+#include "ops/kernel_info.h"
+#include "ops/signatures.h"
+
+namespace elman {
+namespace {
+
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+  check_arguments(args);
+  check_batch_sizes(args);
+  if (args.input.is_complex()) return composite::forward(args, save_states);
+  const c10::DeviceGuard guard(args.input.device());
+  return cuda::forward(args, save_states);
+}
+
+std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
+  check_arguments(args);
+  check_batch_sizes(args);
+  if (args.input.is_complex()) return composite::backward(args, grads);
+  const c10::DeviceGuard guard(args.input.device());
+  return cuda::backward(args, grads);
+}
+
+std::string info(const RnnArguments& args) {
+  check_arguments(args);
+  check_batch_sizes(args);
+  if (args.input.is_complex()) {
+    return std::string("composite: PyTorch operators; there are no CUDA kernels for ") +
+           c10::toString(args.input.scalar_type());
+  }
+  const c10::DeviceGuard guard(args.input.device());
+  return cuda::kernel_info(args);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(elman, CUDA, m) {
+  m.impl("kernel_info", KernelInfo<info>::rnn);
+  m.impl("kernel_info.data", KernelInfo<info>::data);
+  m.impl("_rnn_forward", rnn_forward_kernel<forward>);
+  m.impl("_rnn_backward", rnn_backward_kernel<backward>);
+}
+
+}  // namespace elman

@@ -1,0 +1,54 @@
+"""`kernel_info`: which kernel a call takes."""
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.network import Network
+from elman.rnn import RNN
+from elman.rnn_cell import RNNCell
+
+__all__ = ["kernel_info"]
+
+
+def kernel_info(
+    module: RNN | RNNCell | Network,
+    input: Tensor | PackedSequence,
+    hx: Tensor | None = None,
+    *,
+    reset: Tensor | None = None,
+    carry_scale: Tensor | None = None,
+) -> str:
+    """Which kernel `module(input, hx, ...)` takes, forward and backward, and why.
+
+    Nothing is computed. The text is meant for people; it begins with ``cpu``, ``cuda`` or
+    ``composite`` (PyTorch operators). For a :class:`Network` it is about its recurrent part, with
+    `input` as that is given it. For a call without a module there is
+    ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
+
+    Example::
+
+        >>> elman.kernel_info(elman.RNN(10, 20), torch.randn(100, 3, 10))
+        'cpu: fused kernels compiled for AVX512'
+    """
+    if isinstance(module, Network):
+        module = module.rnn
+    if isinstance(module, RNNCell):
+        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
+        weights = [getattr(module, name) for name in names]
+        input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(0)
+        stack = (weights, module.bias, 1, 0.0, module.training, False)
+        batch_first, truncation = False, (0, 0)
+    elif isinstance(module, RNN):
+        weights = [getattr(module, name) for name in module._flat_weights_names]
+        sizes = (module.bias, module.num_layers, float(module.dropout), module.training)
+        stack = (weights, *sizes, module.bidirectional)
+        batch_first, truncation = module.batch_first, module.truncation or (0, 0)
+    else:
+        raise TypeError(f"module should be an elman.RNN, RNNCell or Network, got: {type(module)}")
+    options = {"nonlinearity": module.nonlinearity, "k1": truncation[0], "k2": truncation[1]}
+    if isinstance(input, PackedSequence):
+        data, batch_sizes = input.data, input.batch_sizes
+        return torch.ops.elman.kernel_info.data(data, batch_sizes, hx, *stack, **options)
+    options |= {"reset": reset, "carry_scale": carry_scale}
+    return torch.ops.elman.kernel_info.default(input, hx, *stack, batch_first, **options)
