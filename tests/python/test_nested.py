@@ -80,21 +80,33 @@ def test_inside_a_model():
     assert h_n.shape == (1, len(LENGTHS), 6)
 
 
-@pytest.mark.parametrize(
-    ("input", "message"),
-    [
-        (torch.nested.nested_tensor([torch.zeros(2, 4)]), "Expected nested input to have the lay"),
-        (nested([torch.zeros(2)]), r"to be of shape \[B, j, input_size\]"),
-        (nested([torch.zeros(2, 3, 4)]), r"to be of shape \[B, j, input_size\]"),
-        (nested([torch.zeros(2, 4)]).transpose(1, 2), r"to be of shape \[B, j, input_size\]"),
-        (nested([torch.zeros(2, 4), torch.zeros(0, 4)]), "sequence length to be larger than 0"),
-        (nested([torch.zeros(2, 5)]), "must be equal to input_size. Expected 4, got 5"),
-    ],
-    ids=["strided", "2-D", "4-D", "transposed", "an empty sequence", "input size"],
-)
-def test_wrong_nested_input(input, message):
+WRONG = {
+    "strided": (
+        lambda: torch.nested.nested_tensor([torch.zeros(2, 4)]),
+        "Expected nested input to have the layout torch.jagged, got torch.strided",
+    ),
+    "2-D": (lambda: nested([torch.zeros(2)]), r"to be of shape \[B, j, input_size\]"),
+    "4-D": (lambda: nested([torch.zeros(2, 3, 4)]), r"to be of shape \[B, j, input_size\]"),
+    "transposed": (
+        lambda: nested([torch.zeros(2, 4)]).transpose(1, 2),
+        r"to be of shape \[B, j, input_size\]",
+    ),
+    "an empty sequence": (
+        lambda: nested([torch.zeros(2, 4), torch.zeros(0, 4)]),
+        r"sequence length to be larger than 0 in RNN, got a nested input with .* \[2, 0\]",
+    ),
+    "input size": (
+        lambda: nested([torch.zeros(2, 5)]),
+        "must be equal to input_size. Expected 4, got 5",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize(("make", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_nested_input(make, message):
     with pytest.raises(RuntimeError, match=message):
-        elman.RNN(4, 6)(input)
+        elman.RNN(4, 6)(make())
 
 
 def test_wrong_arguments_with_nested_input():
