@@ -1,0 +1,116 @@
+"""docs/features.md: each row names tests that exist, and where it says that torch fails, it does.
+
+If the last one fails with a newer torch, its page has a row to change.
+"""
+
+import copy
+import re
+from pathlib import Path
+
+import elman
+import pytest
+import torch
+from torch.func import linearize
+from torch.nn.utils import parametrizations
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "features.md"
+
+#: The release of torch whose failures the page tells of.
+MEASURED = "2.11"
+
+
+def rows():
+    """(feature, torch.nn.RNN, elman, tests) of every row of the page's tables."""
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and cells[0] != "feature" and not cells[0].startswith("-"):
+            yield cells
+
+
+def test_every_row_is_backed_by_tests_that_exist():
+    definitions = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    cpp = "\n".join(path.read_text() for path in (ROOT / "tests" / "cpp").rglob("*.cpp"))
+    count = 0
+    for feature, theirs, ours, tests in rows():
+        assert ours.startswith("yes"), feature
+        assert theirs.startswith(("yes", "**no**")), feature
+        names = re.findall(r"`([^`]+)`", tests)
+        assert names, feature
+        for name in names:
+            if "::" in name:
+                file, _, function = name.partition("::")
+                assert f"def {function}(" in definitions[f"{file}.py"], f"{feature}: {name}"
+            else:
+                suite, _, case = name.partition(".")
+                assert re.search(rf"TEST(_[FP])?\({suite},\s+{case}\)", cpp), f"{feature}: {name}"
+        count += 1
+    assert count > 40
+
+
+X = torch.randn(5, 3, 4)
+PACKED = pack_sequence([torch.randn(n, 4) for n in (5, 3, 1)])
+NESTED = torch.nested.nested_tensor([torch.randn(n, 4) for n in (3, 5)], layout=torch.jagged)
+DIMS = ({0: torch.export.Dim("T", max=99), 1: torch.export.Dim("B", max=99)},)
+
+
+class OfPacked(torch.nn.Module):
+    """Packed input as two tensors, so that it can be exported."""
+
+    def __init__(self, rnn):
+        super().__init__()
+        self.rnn = rnn
+
+    def forward(self, data, batch_sizes, hx):
+        return self.rnn(PackedSequence(data, batch_sizes), hx)[0].data
+
+
+def loaded_by_swapping(kind):
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        return kind(4, 6).load_state_dict(kind(4, 6).state_dict())
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+def copied_after_a_call(module):
+    parametrizations.weight_norm(module, "weight_hh_l0")
+    module(X)
+    return copy.deepcopy(module)
+
+
+def export_of_packed(module):
+    args = (PACKED.data, PACKED.batch_sizes, torch.zeros(1, 3, 6))
+    return torch.export.export(OfPacked(module), args)
+
+
+#: What is done with a module.
+OF_A_MODULE = {
+    "linearize": lambda rnn: linearize(lambda x: rnn(x)[0], X)[1](X),
+    "compile, fullgraph": lambda rnn: torch.compile(rnn, backend="eager", fullgraph=True)(X),
+    "compile, packed": lambda rnn: torch.compile(rnn, backend="eager", fullgraph=True)(PACKED),
+    "export, dynamic steps": lambda rnn: torch.export.export(rnn, (X,), dynamic_shapes=DIMS),
+    "export, packed": export_of_packed,
+    "script, bare": lambda rnn: torch.jit.script(rnn)(X),
+    "copy of a parametrized module": copied_after_a_call,
+    "nested tensors": lambda rnn: rnn(NESTED),
+}
+#: What is done with a class of modules.
+OF_A_CLASS = {
+    "skip_init": lambda kind: torch.nn.utils.skip_init(kind, 4, 6),
+    "swap_tensors": loaded_by_swapping,
+    "sigmoid": lambda kind: kind(4, 6, nonlinearity="sigmoid"),
+}
+TORCH_FAILS = OF_A_CLASS | {
+    name: lambda kind, use=use: use(kind(4, 6)) for name, use in OF_A_MODULE.items()
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("use", TORCH_FAILS.values(), ids=TORCH_FAILS)
+def test_what_torch_fails(use):
+    use(elman.RNN)
+    if torch.__version__.startswith(MEASURED):
+        with pytest.raises(Exception):  # noqa: B017 - what it raises is of all kinds
+            use(torch.nn.RNN)
