@@ -258,7 +258,7 @@ class Gradient {
     const auto dtype = args_.input.scalar_type();
     std::vector<at::Tensor> result;
     if (asks_for_input()) {
-      result.push_back(layout_.to_caller(input_gradient(0).to(dtype)).contiguous());
+      result.push_back(layout_.to_caller(input_gradient(0).to(dtype).contiguous()));
     }
     if (asks_for_hx()) {
       std::vector<at::Tensor> gradients;

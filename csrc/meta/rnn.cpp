@@ -65,7 +65,14 @@ std::vector<at::Tensor> meta_backward(const RnnArguments& args, const BackwardAr
   const auto add = [&](bool wanted, const at::Tensor& like) {
     if (wanted) result.push_back(at::empty_symint(like.sym_sizes(), like.options()));
   };
-  add(grads.output_mask[0], args.input);
+  if (grads.output_mask[0] && args.batched() && args.batch_first) {
+    // Dense in time-major order, as the output is.
+    const at::Tensor& x = args.input;
+    result.push_back(at::empty_symint({x.sym_size(1), x.sym_size(0), x.sym_size(2)}, x.options())
+                         .transpose(0, 1));
+  } else {
+    add(grads.output_mask[0], args.input);
+  }
   if (args.hx) add(grads.output_mask[1], *args.hx);
   for (size_t i = 0; i < args.params.size(); ++i) add(grads.output_mask[2 + i], args.params[i]);
   return result;

@@ -1,0 +1,95 @@
+"""make_fx in all of its modes, fake tensors: graphs with elman's operators in them."""
+
+import elman
+import pytest
+import torch
+from samples import REPRESENTATIVE, assert_close, make
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_map_only
+
+
+def calls(graph_module, *operators):
+    """How often each of the operators is called in the graph."""
+    targets = [node.target for node in graph_module.graph.nodes]
+    return [targets.count(operator) for operator in operators]
+
+
+def with_gradients(module):
+    """A function of (parameters, x) that returns the output and, taken inside, all gradients."""
+
+    def run(parameters, x):
+        output, h_n = torch.func.functional_call(module, parameters, (x,))
+        loss = output.square().sum() + h_n.sum()
+        return output, torch.autograd.grad(loss, [x, *parameters.values()])
+
+    return run
+
+
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+@pytest.mark.parametrize("truncation", [None, (2, 3)], ids=str)
+def test_make_fx_with_gradients_inside(mode, truncation):
+    rnn = elman.RNN(4, 6, 2, truncation=truncation, dtype=torch.float64)
+    parameters = dict(rnn.named_parameters())
+    x = torch.randn(5, 3, 4, dtype=torch.float64, requires_grad=True)
+    traced = make_fx(with_gradients(rnn), tracing_mode=mode)(parameters, x)
+    ops = torch.ops.elman
+    assert calls(traced, ops._rnn_forward.default, ops._rnn_backward.default) == [1, 1]
+    sizes = (5, 3) if mode != "symbolic" else (9, 2)
+    x = torch.randn(*sizes, 4, dtype=torch.float64, requires_grad=True)
+    actual, expected = traced(parameters, x), with_gradients(rnn)(parameters, x)
+    assert_close(actual[0], expected[0])
+    assert_close(actual[1], expected[1])
+
+
+@pytest.mark.parametrize("mode", ["real", "fake"])
+def test_make_fx_of_a_transformed_function(mode):
+    rnn = elman.RNN(4, 6, truncation=(1, 2), dtype=torch.float64)
+
+    def loss(parameters, x):
+        return torch.func.functional_call(rnn, parameters, (x,))[0].square().sum()
+
+    parameters = {name: p.detach() for name, p in rnn.named_parameters()}
+    x = torch.randn(5, 3, 4, dtype=torch.float64)
+    gradient = torch.func.grad(loss)
+    traced = make_fx(gradient, tracing_mode=mode)(parameters, x)
+    x = torch.randn(5, 3, 4, dtype=torch.float64)
+    actual, expected = traced(parameters, x), gradient(parameters, x)
+    assert_close(list(actual.values()), list(expected.values()))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("save_states", [True, False])
+def test_results_share_no_memory(layers, save_states):
+    # Which compilers demand of an operator.
+    rnn = elman.RNN(4, 6, layers)
+    options = {"nonlinearity": "tanh", "batch_sizes": None, "reset": None}
+    results = torch.ops.elman._rnn_forward(
+        *(torch.randn(5, 3, 4), None, list(rnn.parameters())),
+        *(True, layers, 0.0, False, False, False),
+        **options,
+        save_states=save_states,
+    )
+    assert not torch._C._any_output_is_alias_to_input_or_output((), {}, results)
+
+
+@pytest.mark.parametrize("case", REPRESENTATIVE, ids=str)
+def test_fake_tensors_have_the_shapes_of_real_ones(case):
+    sample = make(case)
+    real = [*sample.run(), *sample.gradients()]
+    mode = FakeTensorMode()
+    fakes = {id(leaf): mode.from_tensor(leaf) for leaf in sample.leaves()}
+
+    def fake_of(tensor):
+        return fakes[id(tensor)] if id(tensor) in fakes else mode.from_tensor(tensor)
+
+    args, kwargs = tree_map_only(torch.Tensor, fake_of, (sample.args(), sample.kwargs()))
+    with mode:
+        results = sample.op(*args, **kwargs)
+        gradients = torch.autograd.grad(
+            results, list(fakes.values()), [torch.empty_like(result) for result in results]
+        )
+    for fake, wanted in zip([*results, *gradients], real, strict=True):
+        assert fake.shape == wanted.shape
+        assert fake.dtype == wanted.dtype
+        assert fake.stride() == wanted.stride()
