@@ -6,6 +6,7 @@ import elman
 import pytest
 import torch
 from samples import assert_close
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 
 def save_and_load(scripted):
@@ -38,7 +39,21 @@ class Tagger(torch.nn.Module):
         return self.rest(self.first(x, hx, reset=reset)[0])[0]
 
 
+class Layers(torch.nn.Module):
+    """RNNs in a ModuleList, as a loop calls them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList([elman.RNN(4, 6, truncation=2), elman.RNN(6, 6)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(x)[0]
+        return x
+
+
 MODULES = {
+    "ModuleList": Layers,
     "RNN": lambda: elman.RNN(4, 6),
     "RNN, everything": lambda: elman.RNN(4, 6, 2, "relu", False, True, 0.0, True, truncation=2),
     "sliding": lambda: elman.RNN(4, 6, 2, nonlinearity="sigmoid", truncation=(1, 3)),
@@ -102,6 +117,48 @@ def test_module_that_was_scripted_inside_another_is_still_an_rnn():
     assert parent[0](packed)[1].shape == (1, 2, 6)
     x = torch.randn(5, 3, 4)
     assert_close(torch.jit.script(parent)(x), parent(x))
+
+
+class OnPackedInput(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = elman.RNN(4, 6, 2, bidirectional=True, truncation=2)
+
+    def forward(
+        self, input: PackedSequence, hx: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        output, h_n = self.rnn.forward_with_packed_input(input, hx)
+        return output.data, h_n
+
+
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+def test_packed_input_scripted(enforce_sorted):
+    module = OnPackedInput()
+    script = save_and_load(torch.jit.script(module))
+    lengths = (5, 3, 2) if enforce_sorted else (2, 5, 3)
+    packed = pack_sequence([torch.randn(n, 4) for n in lengths], enforce_sorted=enforce_sorted)
+    for hx in (None, torch.randn(4, 3, 6)):
+        actual, expected = script(packed, hx), module(packed, hx)
+        assert_close(actual, expected)
+        assert_close(
+            torch.autograd.grad(actual[0].square().sum(), list(script.parameters())),
+            torch.autograd.grad(expected[0].square().sum(), list(module.parameters())),
+        )
+    bare = torch.jit.script(module.rnn)
+    assert_close(bare.forward_with_packed_input(packed)[1], module(packed, None)[1])
+
+
+@pytest.mark.parametrize("make_module", MODULES.values(), ids=MODULES)
+def test_frozen_and_optimized_for_inference(make_module):
+    module = make_module().eval()
+    x = torch.randn(7, 3, 4)
+    expected = module(x)
+    frozen = torch.jit.freeze(torch.jit.script(module))
+    assert not list(frozen.parameters())  # the weights are constants of the graph
+    for script in (save_and_load(frozen), torch.jit.optimize_for_inference(frozen)):
+        for _ in range(3):  # the executor specialises itself over the first calls
+            assert_close(script(x), expected)
+        assert_close(script(x[:4, :2]), module(x[:4, :2]))
 
 
 def test_one_to_many_scripted():

@@ -328,6 +328,32 @@ class _ScriptableRNN(RNN):
             carry_scale=carry_scale,
         )
 
+    @torch.jit.export
+    def forward_with_packed_input(
+        self, input: PackedSequence, hx: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]:
+        if not torch.jit.is_scripting():
+            return super().forward_with_packed_input(input, hx)
+        data, batch_sizes, sorted_indices, unsorted_indices = input
+        if hx is not None:
+            hx = self.permute_hidden(hx, sorted_indices)
+        output, h_n = torch.ops.elman.rnn(
+            data,
+            batch_sizes,
+            hx,
+            self._flat_weights,
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            nonlinearity=self.nonlinearity,
+            k1=self._k1,
+            k2=self._k2,
+        )
+        packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+        return packed, self.permute_hidden(h_n, unsorted_indices)
+
     def __prepare_scriptable__(self) -> torch.nn.Module:
         return self
 

@@ -1,0 +1,96 @@
+"""What torch.utils.flop_counter counts for elman's operators.
+
+As for torch's own: the multiplications and additions of the matrix products, two for each pair of
+elements, and nothing else. Importing elman enters the formulas.
+"""
+
+import math
+
+import torch
+from torch.utils.flop_counter import register_flop_formula
+
+__all__: list[str] = []
+
+
+def _layer_products(
+    input, params, has_biases: bool, num_layers: int, bidirectional: bool
+) -> tuple[list[int], int]:
+    """The flops of all steps' products with each layer's weight_ih, and of those with one layer's
+    weight_hh, both directions together.
+    """
+    directions = 2 if bidirectional else 1
+    rows = math.prod(input[:-1])
+    stride = directions * (4 if has_biases else 2)
+    ih = [2 * rows * directions * math.prod(params[i * stride]) for i in range(num_layers)]
+    return ih, 2 * rows * directions * math.prod(params[1])
+
+
+@register_flop_formula([torch.ops.elman._rnn_forward])
+def _rnn_forward_flop(
+    input, hx, params, has_biases, num_layers, dropout, train, bidirectional, *args, **kwargs
+) -> int:
+    ih, hh = _layer_products(input, params, has_biases, num_layers, bidirectional)
+    return sum(ih) + num_layers * hh
+
+
+@register_flop_formula([torch.ops.elman.rnn])
+def _rnn_flop(input, second, *args, **kwargs) -> int:
+    # rnn.data has batch_sizes, of one dimension, before hx.
+    packed = second is not None and len(second) == 1
+    return _rnn_forward_flop(input, *(args if packed else (second, *args)))
+
+
+def _steps_back(steps: int, k1: int, k2: int) -> tuple[int, int]:
+    """(the steps that all windows cover together, the windows that reach step 1)."""
+    if k1 == 0:
+        return steps, 1
+    ends = range(k1, steps + k1, k1)  # nominal
+    return (
+        sum(min(end, steps) - max(0, end - k2) for end in ends),
+        sum(end <= k2 for end in ends),
+    )
+
+
+@register_flop_formula([torch.ops.elman._rnn_backward])
+def _rnn_backward_flop(
+    grad_output,
+    grad_h_n,
+    output,
+    states,
+    masks,
+    input,
+    hx,
+    params,
+    has_biases,
+    num_layers,
+    bidirectional,
+    batch_first,
+    *,
+    k1,
+    k2,
+    batch_sizes,
+    output_mask,
+    **kwargs,
+) -> int:
+    ih, hh = _layer_products(input, params, has_biases, num_layers, bidirectional)
+    if batch_sizes is not None:
+        steps = batch_sizes[0]
+    else:
+        steps = input[1 if batch_first and len(input) == 3 else 0]
+    needs_input, needs_hx, *needs_params = output_mask
+    covered, from_start = _steps_back(steps, k1, k2)
+    if k1 < k2 and from_start == len(range(0, steps, k1)):
+        covered, from_start = steps, 1  # every window starts at step 1: run as one
+
+    # The error through time: no product at a window's first step, unless it goes on into hx.
+    windows = 1 if k1 == 0 else len(range(0, steps, k1))
+    back = covered - windows + (from_start if needs_hx else 0)
+    flops = num_layers * hh * back // steps
+    # The error down the stack: for each window by itself where they overlap.
+    flops += sum(ih[1:]) * max(covered, steps) // steps
+    flops += ih[0] if needs_input else 0
+    stride = len(params) // num_layers
+    for layer in range(num_layers):
+        flops += ih[layer] if needs_params[layer * stride] else 0
+        flops += hh if needs_params[layer * stride + 1] else 0
+    return flops
