@@ -1,11 +1,13 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/SymInt.h>
 #include <c10/util/ArrayRef.h>
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "activation.h"
 
@@ -15,14 +17,22 @@ namespace elman {
 /// checked by `check_arguments` (checks.h) before anything else looks at them. T steps, B rows of
 /// the batch, I = input_size, H = hidden_size, L layers, D directions.
 ///
-/// input       [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched; [sum of batch_sizes, I] if
-/// packed hx          [L*D, B, H]; [L*D, H] unbatched; none means zeros params      for each layer,
-/// for each direction: weight_ih [H, I or D*H], weight_hh [H, H] and, if has_biases,
-///             bias_ih [H], bias_hh [H]
-/// batch_sizes [T] int64 on the CPU, non-increasing: the rows alive at each step (packed input
-/// only) reset       bool, the input's shape without its last dimension: h_{t-1} counts as zero for
-/// step t carry_scale floating, as reset or [T]: scales the gradient that flows from step t to the
-/// state of step t-1
+/// input: [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched; [sum of batch_sizes, I] packed
+///
+/// hx: [L*D, B, H]; [L*D, H] unbatched; none means zeros
+///
+/// params: for each layer, for each direction: weight_ih [H, I or D*H], weight_hh [H, H] and, if
+/// has_biases, bias_ih [H], bias_hh [H]
+///
+/// batch_sizes: [T] int64 on the CPU, non-increasing: the rows alive at each step (packed only)
+///
+/// reset: bool, the input's shape without its last dimension: h_{t-1} counts as zero for step t
+///
+/// carry_scale: floating, as reset or [T]: scales the gradient that flows from step t to the state
+/// of step t-1
+///
+/// masks: as Saved::masks; the dropout masks to use, whatever `dropout` and `train` say. Without
+/// them they are drawn if dropout and train ask for it.
 struct RnnArguments {
   const at::Tensor& input;
   const std::optional<at::Tensor>& hx;
@@ -39,12 +49,22 @@ struct RnnArguments {
   std::optional<at::Tensor> batch_sizes;
   std::optional<at::Tensor> reset;
   std::optional<at::Tensor> carry_scale;
+  std::optional<at::Tensor> masks = std::nullopt;
 
   int64_t num_directions() const { return bidirectional ? 2 : 1; }
   int64_t params_per_cell() const { return has_biases ? 4 : 2; }
   bool packed() const { return batch_sizes.has_value(); }
   bool batched() const { return packed() || input.dim() == 3; }
-  bool draws_dropout() const { return train && dropout > 0 && num_layers > 1; }
+  bool draws_dropout() const { return !masks && train && dropout > 0 && num_layers > 1; }
+
+  /// The shape of Saved's tensors: [L-1, T, B, D*H]; [L-1, sum of batch_sizes, D*H] packed.
+  std::vector<c10::SymInt> saved_sizes() const {
+    const c10::SymInt features = params[1].sym_size(1) * num_directions();
+    if (packed()) return {num_layers - 1, input.sym_size(0), features};
+    if (!batched()) return {num_layers - 1, input.sym_size(0), 1, features};
+    return {num_layers - 1, input.sym_size(batch_first ? 1 : 0),
+            input.sym_size(batch_first ? 0 : 1), features};
+  }
 
   /// The four parameters of layer `layer` in direction `direction`; the biases are undefined
   /// tensors without has_biases.
@@ -66,7 +86,7 @@ struct Saved {
   /// saved.
   at::Tensor states;
   /// masks: as states, the dropout masks between the layers, each element 0 or 1 / (1 - dropout);
-  /// numel 0 if none was drawn.
+  /// numel 0 if the call drew none.
   at::Tensor masks;
 };
 

@@ -236,6 +236,18 @@ void check_carry_scale(const RnnArguments& args) {
               " without its last dimension, or one value for each step, got ", shape_of(scale));
 }
 
+void check_masks(const RnnArguments& args) {
+  if (!args.masks) return;
+  const at::Tensor& masks = *args.masks;
+  check_dense(masks, [] { return "masks"; });
+  TORCH_CHECK(
+      masks.scalar_type() == args.input.scalar_type() && masks.device() == args.input.device(),
+      "masks must have the input's dtype ", args.input.scalar_type(), " and device ",
+      args.input.device(), ", got ", masks.scalar_type(), " and ", masks.device());
+  TORCH_CHECK(masks.sym_sizes() == args.saved_sizes(), "masks must have shape ",
+              c10::SymIntArrayRef(args.saved_sizes()), ", got ", shape_of(masks));
+}
+
 }  // namespace
 
 Activation parse_nonlinearity(std::string_view nonlinearity) {
@@ -259,6 +271,7 @@ void check_arguments(const RnnArguments& args) {
   check_truncation(args);
   check_reset(args);
   check_carry_scale(args);
+  check_masks(args);
 }
 
 void check_batch_sizes(const RnnArguments& args) {

@@ -53,13 +53,15 @@ TORCH_LIBRARY(elman, m) {
       "k2=0) -> str");
 
   // Internal operators: the halves of the autograd node, operators of their own so that compilers
-  // can trace them. `states` and `masks` are described at elman::Saved (csrc/arguments.h); both are
-  // empty without save_states.
+  // can trace them. The first is elman::rnn and elman::rnn.data in one, with every argument that
+  // there is: `masks` are dropout masks to use instead of drawing some (csrc/arguments.h). The
+  // results `states` and `masks` are those of elman::Saved, for _rnn_backward only, and not
+  // differentiable; both are empty without save_states.
   m.def(
       "_rnn_forward(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
       "float dropout, "
-      "bool train, bool bidirectional, bool batch_first, *, str nonlinearity, Tensor? batch_sizes, "
-      "Tensor? reset, "
+      "bool train, bool bidirectional, bool batch_first, *, str nonlinearity, int k1, int k2, "
+      "Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, Tensor? masks, "
       "bool save_states) -> (Tensor output, Tensor h_n, Tensor states, Tensor masks)",
       {at::Tag::nondeterministic_seeded});
   // The gradients that output_mask asks for (input, hx, then each of params), in that order and

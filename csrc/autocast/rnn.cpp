@@ -1,3 +1,5 @@
+#include "autocast/rnn.h"
+
 #include <ATen/autocast_mode.h>
 #include <elman/functional.h>
 #include <torch/library.h>
@@ -48,13 +50,31 @@ struct Autocast {
   }
 };
 
+using OnCpu = Autocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>;
+using OnCuda = Autocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>;
+
+bool is_on(c10::DispatchKey key) { return !c10::impl::tls_is_dispatch_key_excluded(key); }
+
 }  // namespace
 
-TORCH_LIBRARY_IMPL(elman, AutocastCPU, m) {
-  Autocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>::register_kernels(m);
+bool autocast_is_on(const at::Tensor& input) {
+  return (input.is_cpu() && is_on(c10::DispatchKey::AutocastCPU)) ||
+         (input.is_cuda() && is_on(c10::DispatchKey::AutocastCUDA));
 }
-TORCH_LIBRARY_IMPL(elman, AutocastCUDA, m) {
-  Autocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>::register_kernels(m);
+
+std::tuple<at::Tensor, at::Tensor> autocast_rnn(const RnnArguments& args) {
+  return args.input.is_cpu() ? OnCpu::rnn(args) : OnCuda::rnn(args);
 }
+
+at::Tensor autocast_rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                             const at::Tensor& w_ih, const at::Tensor& w_hh,
+                             const std::optional<at::Tensor>& b_ih,
+                             const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
+  return input.is_cpu() ? OnCpu::rnn_cell(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity)
+                        : OnCuda::rnn_cell(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity);
+}
+
+TORCH_LIBRARY_IMPL(elman, AutocastCPU, m) { OnCpu::register_kernels(m); }
+TORCH_LIBRARY_IMPL(elman, AutocastCUDA, m) { OnCuda::register_kernels(m); }
 
 }  // namespace elman

@@ -1,4 +1,5 @@
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/FunctionsManual.h>
 #include <torch/csrc/autograd/function.h>
@@ -110,54 +111,77 @@ bool any_has_tangent(const RnnArguments& args) {
   return false;
 }
 
-/// elman::rnn, elman::rnn.data: the fused forward under one node whose backward is truncated.
-std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
-  const bool differentiated = any_requires_grad(args);
-  if (any_has_tangent(args)) {
-    check_arguments(args);
-    check_batch_sizes(args);
-    // Forward mode takes the derivative of the forward values, so plain operators serve; but
-    // reverse mode through them would not be truncated, which must not happen without a word.
-    TORCH_CHECK_NOT_IMPLEMENTED(!differentiated || args.k1 == 0,
-                                "forward-mode and truncated reverse-mode differentiation of "
-                                "elman::rnn at the same level is not supported; nest the "
-                                "transforms (torch.func.jvp over torch.func.grad) instead");
-    auto [output, h_n, saved] = composite::forward(args, /*save_states=*/false);
-    return {std::move(output), std::move(h_n)};
-  }
-  if (!differentiated) {
-    at::AutoDispatchBelowADInplaceOrView guard;
-    return call_rnn(args);
-  }
+/// The tangents of output and h_n: forward mode takes the exact derivative of the forward values,
+/// so plain operators on the arguments' tangents serve, and neither k1, k2 nor carry_scale enters
+/// it. masks: the dropout masks that the values were made with, numel 0 for none.
+void set_tangents(const RnnArguments& args, const at::Tensor& masks, const at::Tensor& output,
+                  const at::Tensor& h_n) {
+  RnnArguments dual = args;
+  if (masks.numel() > 0) dual.masks = masks;
+  const auto [dual_output, dual_h_n, ignored] = composite::forward(dual, /*save_states=*/false);
+  const auto set = [](const at::Tensor& result, const at::Tensor& with_tangent) {
+    const at::Tensor& tangent = with_tangent._fw_grad(/*level=*/0);
+    if (tangent.defined()) result._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+  };
+  set(output, dual_output);
+  set(h_n, dual_h_n);
+}
 
+/// The fused forward; in reverse mode under one node whose backward is truncated. Every order and
+/// every level of differentiation comes through here: with transforms nested, the levels below this
+/// one see the call of the internal operator and attach nodes of their own. Without save_states,
+/// what is saved may still be more than nothing.
+std::tuple<at::Tensor, at::Tensor, Saved> differentiable_forward(const RnnArguments& args,
+                                                                 bool save_states) {
   check_arguments(args);
-  const auto node = make_node<ElmanRnnBackward>();
-  node->set_next_edges(torch::autograd::collect_next_edges(args.input, args.hx, args.params));
+  const bool reverse = any_requires_grad(args);
+  const bool forward = any_has_tangent(args);
+  if (!reverse && !forward) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return call_rnn_forward(args, save_states);
+  }
   at::Tensor output, h_n;
   Saved saved;
   {
     at::AutoDispatchBelowADInplaceOrView guard;
-    std::tie(output, h_n, saved) = call_rnn_forward(args, /*save_states=*/true);
+    const bool keep = save_states || reverse || args.draws_dropout();
+    std::tie(output, h_n, saved) = call_rnn_forward(args, keep);
   }
-  torch::autograd::set_history(output, node);
-  torch::autograd::set_history(h_n, node);
-  node->save(args, output, saved);
-  return {std::move(output), std::move(h_n)};
+  const at::Tensor masks = args.masks.value_or(saved.masks);
+  if (reverse) {
+    const auto node = make_node<ElmanRnnBackward>();
+    node->set_next_edges(torch::autograd::collect_next_edges(args.input, args.hx, args.params));
+    torch::autograd::set_history(output, node);
+    torch::autograd::set_history(h_n, node);
+    node->save(args, output, {saved.states, masks});
+  }
+  if (forward) set_tangents(args, masks, output, h_n);
+  return {std::move(output), std::move(h_n), std::move(saved)};
 }
 
-/// The internal operators are reached with autograd on only by derivatives of higher order and by
-/// forward mode. There they are what they say in plain, differentiable ATen operators.
-std::tuple<at::Tensor, at::Tensor, Saved> differentiable_forward(const RnnArguments& args,
-                                                                 bool save_states) {
-  check_arguments(args);
+/// elman::_rnn_forward.
+std::tuple<at::Tensor, at::Tensor, Saved> rnn_forward(const RnnArguments& args, bool save_states) {
+  auto result = differentiable_forward(args, save_states);
+  if (!save_states) {
+    const auto none = [&] { return at::empty({0}, args.input.options()); };
+    std::get<2>(result) = {none(), none()};
+  }
+  return result;
+}
+
+/// elman::rnn, elman::rnn.data.
+std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
   if (any_requires_grad(args) || any_has_tangent(args)) {
-    check_batch_sizes(args);
-    return composite::forward(args, save_states);
+    auto [output, h_n, ignored] = differentiable_forward(args, /*save_states=*/false);
+    return {std::move(output), std::move(h_n)};
   }
   at::AutoDispatchBelowADInplaceOrView guard;
-  return call_rnn_forward(args, save_states);
+  return call_rnn(args);
 }
 
+/// The gradient of a call, itself differentiable: there it is what it says in plain ATen operators.
+/// output, states and masks count as constants, since composite::differentiable_backward makes the
+/// states again from the arguments.
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
   using torch::autograd::isFwGradDefined;
@@ -177,7 +201,7 @@ std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
 TORCH_LIBRARY_IMPL(elman, Autograd, m) {
   m.impl("rnn", RnnKernel<rnn>::rnn);
   m.impl("rnn.data", RnnKernel<rnn>::data);
-  m.impl("_rnn_forward", rnn_forward_kernel<differentiable_forward>);
+  m.impl("_rnn_forward", rnn_forward_kernel<rnn_forward>);
   m.impl("_rnn_backward", rnn_backward_kernel<differentiable_backward>);
 }
 

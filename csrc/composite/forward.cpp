@@ -4,6 +4,7 @@
 #include "composite/engine.h"
 #include "composite/layout.h"
 #include "composite/states.h"
+#include "ops/dropout.h"
 
 namespace elman::composite {
 
@@ -11,12 +12,10 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const WithoutAutocast guard;
   const auto dtype = args.input.scalar_type();
   const Layout layout(args);
-  const auto run = compute_states(args, layout, std::nullopt);
+  const auto none = [&] { return at::empty({0}, args.input.options()); };
+  const auto drawn = args.draws_dropout() ? draw_masks(args) : none();
+  const auto run = compute_states(args, layout, args.masks.value_or(drawn));
 
-  const auto saved = [&](const std::vector<at::Tensor>& layers) {
-    if (!save_states || layers.empty()) return at::empty({0}, args.input.options());
-    return at::stack(layers);
-  };
   std::vector<at::Tensor> lower;
   if (save_states) {
     for (auto layer = run.layers.begin(); layer != run.layers.end() - 1; ++layer) {
@@ -24,7 +23,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     }
   }
   return {layout.to_caller(run.layers.back().to(dtype)), layout.states_to_caller(run.h_n.to(dtype)),
-          Saved{saved(lower), saved(run.masks)}};
+          Saved{lower.empty() ? none() : at::stack(lower), save_states ? drawn : none()}};
 }
 
 }  // namespace elman::composite

@@ -1,6 +1,7 @@
 #include "composite/layout.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/nonzero_static.h>
 #include <ATen/ops/where.h>
 
 namespace elman::composite {
@@ -20,12 +21,13 @@ Layout::Layout(const RnnArguments& args)
   // batch_sizes lives on the CPU; so do these small products of it, until they are complete.
   const at::Tensor& batch_sizes = *args.batch_sizes;
   steps_ = batch_sizes.size(0);
-  batch_ = batch_sizes.select(0, 0).item<int64_t>();
+  // Compilers, which trace without values, know the rows of hx and how many rows there are in all.
+  batch_ = args.hx ? args.hx->size(1) : batch_sizes.select(0, 0).item<int64_t>();
   const auto valid = at::arange(batch_, at::kLong).unsqueeze(0).lt(batch_sizes.unsqueeze(1));
   const auto step = at::arange(steps_, at::kLong).unsqueeze(1);
   const auto rows = valid.flatten();
   padded_from_packed_ = rows.cumsum(0).sub(1).clamp_min(0).to(device);
-  packed_from_padded_ = rows.nonzero().squeeze(1).to(device);
+  packed_from_padded_ = at::nonzero_static(rows, args.input.size(0)).squeeze(1).to(device);
   valid_ = valid.unsqueeze(2).to(device);
   is_first_ = step.eq(0).unsqueeze(2).to(device);
   is_last_ = step.eq(valid.sum(0).sub(1)).unsqueeze(2).to(device);

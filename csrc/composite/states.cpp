@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
@@ -64,13 +63,6 @@ std::pair<at::Tensor, at::Tensor> run_cell(const RnnArguments& args, const Layou
   return {at::stack(states), h};
 }
 
-/// A mask like `x`, drawn as at::dropout draws it: from the same generator, in the same dtype and
-/// memory order.
-at::Tensor draw_mask(const at::Tensor& x, double dropout) {
-  if (dropout == 1) return at::zeros_like(x);
-  return at::empty_like(x).bernoulli_(1 - dropout).div_(1 - dropout);
-}
-
 }  // namespace
 
 at::ScalarType compute_type(const RnnArguments& args) {
@@ -93,11 +85,8 @@ at::Tensor cuts(const RnnArguments& args, const Layout& layout, bool reverse) {
   return at::cat({reset.narrow(0, 1, layout.steps() - 1), never});
 }
 
-States compute_states(const RnnArguments& args, const Layout& layout,
-                      const std::optional<at::Tensor>& masks) {
-  const auto dtype = args.input.scalar_type();
+States compute_states(const RnnArguments& args, const Layout& layout, const at::Tensor& masks) {
   const auto compute = compute_type(args);
-  const bool dropout = masks.has_value() ? masks->numel() > 0 : args.draws_dropout();
   const auto h_0 = initial_states(args, layout).unbind(0);
 
   States result;
@@ -113,11 +102,8 @@ States compute_states(const RnnArguments& args, const Layout& layout,
     }
     x = directions.size() == 1 ? directions[0] : at::cat(directions, -1);
     result.layers.push_back(x);
-    if (dropout && layer + 1 < args.num_layers) {
-      result.masks.push_back(masks.has_value()
-                                 ? masks->select(0, layer)
-                                 : draw_mask(layout.to_stored(x).to(dtype), args.dropout));
-      x = x * layout.from_stored(result.masks.back().to(compute));
+    if (masks.dim() > 1 && layer + 1 < args.num_layers) {
+      x = x * layout.from_stored(masks.select(0, layer).to(compute));
     }
   }
   result.h_n = at::stack(h_n);

@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <optional>
 #include <vector>
 
 #include "arguments.h"
@@ -25,16 +24,13 @@ at::Tensor cuts(const RnnArguments& args, const Layout& layout, bool reverse);
 struct States {
   /// Per layer [T, B, D*H] before dropout, in the compute dtype.
   std::vector<at::Tensor> layers;
-  /// Per layer but the last, in Saved's layout and dtype; empty without dropout.
-  std::vector<at::Tensor> masks;
   /// [L*D, B, H] in the compute dtype.
   at::Tensor h_n;
 };
 
-/// Runs the whole stack. `masks` are the dropout masks to use, [L-1, ...] as in Saved (numel 0: no
-/// dropout); without them they are drawn as the arguments ask. Every value is rounded to the
-/// input's dtype where it is a state, so that the recurrence sees what is stored.
-States compute_states(const RnnArguments& args, const Layout& layout,
-                      const std::optional<at::Tensor>& masks);
+/// Runs the whole stack. `masks` are the dropout masks to use, [L-1, ...] as in Saved; numel 0
+/// means no dropout. Every value is rounded to the input's dtype where it is a state, so that the
+/// recurrence sees what is stored.
+States compute_states(const RnnArguments& args, const Layout& layout, const at::Tensor& masks);
 
 }  // namespace elman::composite

@@ -11,6 +11,7 @@
 #include "cuda/engine.h"
 #include "cuda/paths.h"
 #include "cuda/pointwise.h"
+#include "ops/dropout.h"
 
 namespace elman::cuda {
 namespace {
@@ -90,18 +91,6 @@ class Forward {
   const at::Tensor preactivation_;  // [rows, H] A
 };
 
-/// Dropout factors as torch draws them, one matrix after each layer but the last, as in Saved.
-at::Tensor draw_masks(const Call& call) {
-  const at::Tensor masks = at::empty(call.saved_sizes(call.args.num_layers - 1), call.stored);
-  const double keep = 1 - call.args.dropout;
-  for (int64_t layer = 0; layer < masks.size(0); ++layer) {
-    const at::Tensor mask = masks.select(0, layer);
-    mask.bernoulli_(keep);
-    if (keep > 0) mask.div_(keep);
-  }
-  return masks;
-}
-
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
@@ -113,7 +102,8 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const at::Tensor h_n = at::empty(
       {args.num_layers * args.num_directions(), call.batch, call.hidden_size}, call.stored);
   const at::Tensor states = inner == 0 ? none : at::empty(call.saved_sizes(kept), call.stored);
-  const at::Tensor masks = args.draws_dropout() ? draw_masks(call) : none;
+  const at::Tensor drawn = args.draws_dropout() ? draw_masks(args) : at::empty({0}, call.stored);
+  const at::Tensor masks = args.masks.value_or(drawn);
 
   Forward run(call);
   at::Tensor x = call.input;
@@ -124,9 +114,9 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
       run.run_cell(layer, direction, x, made, h_n.select(0, cell));
     }
     x = made;
-    if (layer < inner && args.draws_dropout()) x = at::mul(made, call.saved_layer(masks, layer));
+    if (layer < inner && masks.numel() > 0) x = at::mul(made, call.saved_layer(masks, layer));
   }
-  Saved saved = save_states ? Saved{states, masks} : Saved{none, at::empty({0}, call.stored)};
+  Saved saved = save_states ? Saved{states, drawn} : Saved{none, at::empty({0}, call.stored)};
   return {call.to_caller(output), call.states_to_caller(h_n), std::move(saved)};
 }
 

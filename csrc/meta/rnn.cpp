@@ -22,37 +22,27 @@ std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args,
   const SymInt hidden = args.params[1].sym_size(1);
   const SymInt features = hidden * args.num_directions();
 
-  // rows: [sum of batch_sizes] packed, [T, B] otherwise (unbatched input is a batch of one)
-  std::vector<SymInt> rows;
   at::Tensor output, h_n;
   if (args.packed()) {
     // Without the values of batch_sizes, hx alone knows how many rows there are.
     TORCH_CHECK(args.hx.has_value(),
                 "hx must be given with packed input where shapes only are computed: the number of "
                 "rows of h_n is a value of batch_sizes");
-    rows = {input.sym_size(0)};
-    output = empty({rows[0], features});
+    output = empty({input.sym_size(0), features});
     h_n = empty({cells, args.hx->sym_size(1), hidden});
   } else if (!args.batched()) {
-    rows = {input.sym_size(0), 1};
-    output = empty({rows[0], features});
+    output = empty({input.sym_size(0), features});
     h_n = empty({cells, hidden});
   } else if (args.batch_first) {
-    rows = {input.sym_size(1), input.sym_size(0)};
-    output = empty({rows[0], rows[1], features}).transpose(0, 1);
-    h_n = empty({cells, rows[1], hidden});
+    output = empty({input.sym_size(1), input.sym_size(0), features}).transpose(0, 1);
+    h_n = empty({cells, input.sym_size(0), hidden});
   } else {
-    rows = {input.sym_size(0), input.sym_size(1)};
-    output = empty({rows[0], rows[1], features});
-    h_n = empty({cells, rows[1], hidden});
+    output = empty({input.sym_size(0), input.sym_size(1), features});
+    h_n = empty({cells, input.sym_size(1), hidden});
   }
 
   const auto per_inner_layer = [&](bool wanted) {
-    if (!wanted) return empty({SymInt(0)});
-    std::vector<SymInt> sizes{args.num_layers - 1};
-    sizes.insert(sizes.end(), rows.begin(), rows.end());
-    sizes.push_back(features);
-    return empty(sizes);
+    return wanted ? empty(args.saved_sizes()) : empty({SymInt(0)});
   };
   Saved saved{per_inner_layer(save_states && args.num_layers > 1),
               per_inner_layer(save_states && args.draws_dropout())};

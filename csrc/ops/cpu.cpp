@@ -10,6 +10,7 @@
 #include "composite/engine.h"
 #include "cpu/common.h"
 #include "cpu/rnn.h"
+#include "ops/dropout.h"
 #include "ops/lag_norms.h"
 #include "ops/signatures.h"
 
@@ -128,18 +129,6 @@ struct DenseArguments {
   }
 };
 
-/// Dropout masks as torch draws them, one after each layer but the last: [L-1, T, B, D*H].
-at::Tensor draw_masks(const RnnArguments& args, const at::IntArrayRef sizes) {
-  at::Tensor masks = empty(sizes, args.input.options());
-  const double keep = 1 - args.dropout;
-  if (keep == 0) return masks.zero_();  // torch draws nothing then
-  for (int64_t layer = 0; layer < sizes[0]; ++layer) {
-    at::Tensor mask = masks.select(0, layer);
-    mask.bernoulli_(keep).div_(keep);
-  }
-  return masks;
-}
-
 /// The layers of one of `Saved`'s tensors, [L-1, T, B, D*H] or none at all, each made dense;
 /// whatever distance they have from each other.
 std::vector<at::Tensor> dense_layers(const at::Tensor& saved) {
@@ -177,15 +166,15 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   // by turns.
   const int64_t kept = save_states ? inner : std::min<int64_t>(inner, 2);
   at::Tensor states = inner == 0 ? empty({0}, options) : empty(per_inner_layer(kept), options);
-  at::Tensor masks =
-      args.draws_dropout() ? draw_masks(args, per_inner_layer(inner)) : empty({0}, options);
+  at::Tensor drawn = args.draws_dropout() ? draw_masks(args) : empty({0}, options);
+  const std::vector<at::Tensor> masks = dense_layers(args.masks.value_or(drawn));
 
   StackForward stack{
       shape, dense.cells(args),     dense.input.const_data_ptr(), {}, dense.reset_or_null(),
       {},    h_n.mutable_data_ptr()};
+  stack.masks = data_pointers(masks);
   for (int64_t layer = 0; layer < inner; ++layer) {
     stack.states.push_back(states.select(0, layer % kept).mutable_data_ptr());
-    if (args.draws_dropout()) stack.masks.push_back(masks.select(0, layer).const_data_ptr());
   }
   stack.states.push_back(output.mutable_data_ptr());
   dispatch_dtype(args.input.scalar_type(),
@@ -193,10 +182,10 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
 
   if (!save_states) {
     if (inner > 0) states = empty({0}, options);
-    if (args.draws_dropout()) masks = empty({0}, options);
+    if (args.draws_dropout()) drawn = empty({0}, options);
   }
   return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1),
-          Saved{std::move(states), std::move(masks)}};
+          Saved{std::move(states), std::move(drawn)}};
 }
 
 /// The tensors behind the pointers of a stack's backward pass, made dense.

@@ -20,7 +20,8 @@ std::tuple<at::Tensor, at::Tensor, Saved> call_rnn_forward(const RnnArguments& a
   static const auto op = find<RnnForwardSignature>("elman::_rnn_forward");
   auto [output, h_n, states, masks] =
       op.call(a.input, a.hx, a.params, a.has_biases, a.num_layers, a.dropout, a.train,
-              a.bidirectional, a.batch_first, a.nonlinearity, a.batch_sizes, a.reset, save_states);
+              a.bidirectional, a.batch_first, a.nonlinearity, a.k1, a.k2, a.batch_sizes, a.reset,
+              a.carry_scale, a.masks, save_states);
   return {std::move(output), std::move(h_n), Saved{std::move(states), std::move(masks)}};
 }
 

@@ -1,6 +1,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
+#include "autocast/rnn.h"
 #include "checks.h"
 #include "ops/operators.h"
 
@@ -31,8 +32,18 @@ at::Tensor rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx
   return output.squeeze(0);
 }
 
+at::Tensor rnn_cell_in_vmap(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                            const at::Tensor& w_ih, const at::Tensor& w_hh,
+                            const std::optional<at::Tensor>& b_ih,
+                            const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
+  const auto run = autocast_is_on(input) ? autocast_rnn_cell : rnn_cell;
+  return run(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(elman, CompositeImplicitAutograd, m) { m.impl("rnn_cell", rnn_cell); }
+// CompositeImplicitAutograd does not reach into torch.func.vmap.
+TORCH_LIBRARY_IMPL(elman, FuncTorchVmapMode, m) { m.impl("rnn_cell", rnn_cell_in_vmap); }
 
 }  // namespace elman

@@ -29,8 +29,10 @@ using RnnDataSignature = std::tuple<at::Tensor, at::Tensor>(
 using RnnForwardSignature = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>(
     const at::Tensor& input, const std::optional<at::Tensor>& hx, at::TensorList params,
     bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional,
-    bool batch_first, std::string_view nonlinearity, const std::optional<at::Tensor>& batch_sizes,
-    const std::optional<at::Tensor>& reset, bool save_states);
+    bool batch_first, std::string_view nonlinearity, int64_t k1, int64_t k2,
+    const std::optional<at::Tensor>& batch_sizes, const std::optional<at::Tensor>& reset,
+    const std::optional<at::Tensor>& carry_scale, const std::optional<at::Tensor>& masks,
+    bool save_states);
 
 using RnnBackwardSignature = std::vector<at::Tensor>(
     const std::optional<at::Tensor>& grad_output, const std::optional<at::Tensor>& grad_h_n,
@@ -70,11 +72,13 @@ template <auto impl>
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> rnn_forward_kernel(
     const at::Tensor& input, const std::optional<at::Tensor>& hx, at::TensorList params,
     bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional,
-    bool batch_first, std::string_view nonlinearity, const std::optional<at::Tensor>& batch_sizes,
-    const std::optional<at::Tensor>& reset, bool save_states) {
+    bool batch_first, std::string_view nonlinearity, int64_t k1, int64_t k2,
+    const std::optional<at::Tensor>& batch_sizes, const std::optional<at::Tensor>& reset,
+    const std::optional<at::Tensor>& carry_scale, const std::optional<at::Tensor>& masks,
+    bool save_states) {
   auto [output, h_n, saved] =
       impl({input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
-            nonlinearity, /*k1=*/0, /*k2=*/0, batch_sizes, reset, std::nullopt},
+            nonlinearity, k1, k2, batch_sizes, reset, carry_scale, masks},
            save_states);
   return {std::move(output), std::move(h_n), std::move(saved.states), std::move(saved.masks)};
 }

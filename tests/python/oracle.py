@@ -33,22 +33,27 @@ class Problem:
         start = (layer * self.directions + direction) * size
         return self.params[start : start + size]
 
-    def entering(self, state, t, direction):
-        """The state as it enters step t from the step before it in `direction`."""
+    def entering(self, state, constant, t, direction):
+        """The state as it enters step t from the step before it in `direction`.
+
+        constant: its value, without a way back.
+        """
         # The border that it crosses lies between the steps border - 1 and border.
         border = t if direction == 0 else t + 1
         if self.reset is not None and border < self.input.size(0):
-            state = torch.where(self.reset[border].unsqueeze(-1), torch.zeros_like(state), state)
+            cut = self.reset[border].unsqueeze(-1)
+            state, constant = (torch.where(cut, torch.zeros_like(x), x) for x in (state, constant))
         if self.carry_scale is not None:
             scale = self.carry_scale[t].unsqueeze(-1)
             # The state's own value, so that dW_h has it as a factor, but a scaled path back.
-            state = state.detach() + (state - state.detach()) * scale
+            state = constant + (state - constant) * scale
         return state
 
-    def run(self, first, last, before):
+    def run(self, first, last, before, constants=None):
         """The steps first <= t < last, from the states `before` that enter each cell's first step.
 
-        Returns states[layer][direction], lists over the steps.
+        Returns states[layer][direction], lists over the steps. constants: the states of all steps,
+        in that form; to the windows they are constants, but not to who differentiates once more.
         """
         f = ACTIVATIONS[self.nonlinearity]
         inputs = [self.input[t] for t in range(first, last)]
@@ -61,7 +66,10 @@ class Problem:
                 states = [None] * (last - first)
                 order = range(first, last) if direction == 0 else range(last - 1, first - 1, -1)
                 for t in order:
-                    entering = self.entering(state, t, direction)
+                    constant = state.detach()
+                    if constants is not None and direction == 0 and t > 0:
+                        constant = constants[layer][direction][t - 1]
+                    entering = self.entering(state, constant, t, direction)
                     state = f(inputs[t - first] @ w_ih.T + entering @ w_hh.T + sum(biases))
                     states[t - first] = state
                 result[-1].append(states)
@@ -75,7 +83,9 @@ class Problem:
 
     def forward(self):
         """(output [T, B, D*H], h_n [L*D, B, H])."""
-        states = self.run(0, self.input.size(0), list(self.hx))
+        # The values do not depend on carry_scale, and neither do their exact derivatives.
+        exact = dataclasses.replace(self, carry_scale=None)
+        states = exact.run(0, self.input.size(0), list(self.hx))
         return _output(states), _final(states)
 
 
@@ -87,15 +97,24 @@ def _final(states):
     return torch.stack([s[-1 if d == 0 else 0] for layer in states for d, s in enumerate(layer)])
 
 
-def _window_gradients(problem, leaves, k1, k2, grad_output, grad_h_n):
+def _inner_product(x, grad):
+    """The real loss whose gradient for x is grad, in autograd's convention for complex numbers."""
+    return (x * grad.conj()).sum().real if x.is_complex() else (x * grad).sum()
+
+
+def _window_gradients(problem, leaves, k1, k2, grad_output, grad_h_n, outer=None):
     """The TBPTT(k1, k2) gradients of <output, grad_output> + <h_n, grad_h_n> for `leaves`, of which
     the tensors of `problem` are functions. Full BPTT is k1 = 0.
+
+    outer: the same problem with tensors of other identity. The result is then differentiable with
+    respect to them: they make the states that the windows begin from.
     """
     steps = problem.input.size(0)
     if k1 == 0:
         k1 = k2 = steps
-    with torch.no_grad():
-        states = problem.run(0, steps, list(problem.hx))
+    with torch.set_grad_enabled(outer is not None):
+        source = dataclasses.replace(outer or problem, carry_scale=None)
+        states = source.run(0, steps, list(source.hx))
     total = [torch.zeros_like(leaf) for leaf in leaves]
     for m in range((steps + k1 - 1) // k1):
         # 0-based, half open: the window covers [first, last) and owns the losses of [owned, last).
@@ -107,16 +126,18 @@ def _window_gradients(problem, leaves, k1, k2, grad_output, grad_h_n):
                 outermost = first == 0 if direction == 0 else last == steps
                 border = first - 1 if direction == 0 else last
                 before.append(problem.hx[cell] if outermost else states[layer][direction][border])
-        window = problem.run(first, last, before)
-        loss = (_output(window)[owned - first :] * grad_output[owned:last]).sum()
+        window = problem.run(first, last, before, states)
+        loss = _inner_product(_output(window)[owned - first :], grad_output[owned:last])
         for cell in range(problem.num_layers * problem.directions):
             layer, direction = divmod(cell, problem.directions)
             # h_n was made at the last step, in reverse at the first one.
             if last == steps if direction == 0 else first == 0:
                 made = window[layer][direction][-1 if direction == 0 else 0]
-                loss = loss + (made * grad_h_n[cell]).sum()
+                loss = loss + _inner_product(made, grad_h_n[cell])
         # The leaves' views are shared by all windows, so the graph must outlive this one.
-        found = torch.autograd.grad(loss, leaves, allow_unused=True, retain_graph=True)
+        found = torch.autograd.grad(
+            loss, leaves, allow_unused=True, retain_graph=True, create_graph=outer is not None
+        )
         total = [a if b is None else a + b for a, b in zip(total, found, strict=True)]
     return total
 
@@ -169,14 +190,21 @@ def forward(sample, masks=None):
     return _time_major(case, output), h_n
 
 
-def gradients(sample, masks=None):
+def gradients(sample, masks=None, create_graph=False):
     """The gradients of <output, grad_output> + <h_n, grad_h_n> for `sample.leaves()`, truncated as
-    the case says."""
+    the case says; with `create_graph` as a function of the leaves and of grad_output, grad_h_n."""
     leaves = sample.leaves()
+    outer = [None] * len(sample.case.lengths or (1,))
+    if create_graph:
+        # A window differentiates with respect to aliases, so that its first states, which are made
+        # of the leaves, are constant to it but not to whoever differentiates the result.
+        outer = [problem for problem, _, _ in _problems(sample, masks)]
+        leaves = [leaf.view_as(leaf) for leaf in leaves]
+        sample = sample.replace(leaves)
     total = [torch.zeros_like(leaf) for leaf in leaves]
-    for problem, grad_output, grad_h_n in _problems(sample, masks):
+    for i, (problem, grad_output, grad_h_n) in enumerate(_problems(sample, masks)):
         found = _window_gradients(
-            problem, leaves, sample.case.k1, sample.case.k2, grad_output, grad_h_n
+            problem, leaves, sample.case.k1, sample.case.k2, grad_output, grad_h_n, outer[i]
         )
         total = [a + b for a, b in zip(total, found, strict=True)]
     return total

@@ -71,6 +71,12 @@ class Sample:
         """Everything that can be differentiated: input, hx if there is one, params."""
         return [self.input, *([] if self.hx is None else [self.hx]), *self.params]
 
+    def replace(self, leaves):
+        """This sample with other `leaves()`."""
+        first = 1 if self.hx is None else 2
+        hx = leaves[1] if first == 2 else None
+        return dataclasses.replace(self, input=leaves[0], hx=hx, params=list(leaves[first:]))
+
     def args(self, leaves=None):
         """The operator's positional arguments, with `leaves` in the places of `self.leaves()`."""
         leaves = self.leaves() if leaves is None else leaves

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string_view>
+#include <tuple>
+
+#include "arguments.h"
+
+namespace elman {
+
+// Autocast for keys above autocast's own, which would otherwise look at arguments that are still to
+// be cast: torch.func.vmap comes before autocast.
+
+/// Whether autocast will cast the arguments of a call with this input.
+bool autocast_is_on(const at::Tensor& input);
+
+/// The operators as autocast calls them: on cast arguments, with autocast off.
+std::tuple<at::Tensor, at::Tensor> autocast_rnn(const RnnArguments& args);
+at::Tensor autocast_rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,
+                             const at::Tensor& w_ih, const at::Tensor& w_hh,
+                             const std::optional<at::Tensor>& b_ih,
+                             const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity);
+
+}  // namespace elman

@@ -1,0 +1,144 @@
+#include "functorch/batched_call.h"
+
+#include <ATen/Tensor.h>
+#include <ATen/ops/stack.h>
+
+#include <algorithm>
+
+#include "checks.h"
+#include "functorch/operands.h"
+#include "ops/operators.h"
+
+namespace elman::functorch {
+namespace {
+
+using c10::SymInt;
+
+/// A call at one level of vmap.
+class BatchedCall {
+ public:
+  BatchedCall(const RnnArguments& args, Operands operands, const Level& level)
+      : args_(args), level_(level), operands_(std::move(operands)) {
+    const auto unwrap = [&](const at::Tensor& tensor) {
+      const auto [value, dim] = level_.unwrap(tensor);
+      if (!dim) return value.unsqueeze(0);
+      size_ = value.sym_size(*dim);
+      return value.movedim(*dim, 0);
+    };
+    operands_.replace(unwrap);
+  }
+
+  /// Whether any argument is batched at this level.
+  bool batched() const { return size_.has_value(); }
+
+  /// Whether each slice needs parameters or lengths of its own.
+  bool differs_by_slice() const {
+    const auto differs = [](const at::Tensor& tensor) { return tensor.sym_size(0) != 1; };
+    const auto& params = operands_.params;
+    return std::any_of(params.begin(), params.end(), differs) ||
+           (operands_.batch_sizes && differs(*operands_.batch_sizes));
+  }
+
+  bool single() const { return *size_ == 1; }
+
+  /// run(args, operands): one call of all slices, as rows; wrap with `from_rows`.
+  template <typename Run>
+  auto run_folded(const Run& run) const {
+    const Fold fold(args_, *size_);
+    Operands folded = operands_;
+    folded.visit(
+        [&](at::Tensor& x, Role role) {
+          // Saved tensors that are not there are of numel 0, and of one dimension.
+          x = role == Role::kStored && x.dim() == 2 ? x.select(0, 0) : fold.fold(x, role);
+        },
+        [](at::Tensor& x) { x = x.select(0, 0); });
+    if (folded.batch_sizes) folded.batch_sizes = folded.batch_sizes->mul(*size_);
+    RnnArguments call = folded.call(args_);
+    call.batch_first = fold.batch_first();
+    return run(call, folded);
+  }
+
+  at::Tensor from_rows(const at::Tensor& y, Role role) const {
+    if (role == Role::kStored && y.dim() < 2) return y;
+    const Fold fold(args_, *size_);
+    return level_.wrap(fold.unfold(y, role), fold.place(role));
+  }
+
+  /// run(args, operands) -> vector of tensors: a call for each slice; each result stacked.
+  template <typename Run>
+  std::vector<at::Tensor> run_sliced(const Run& run) const {
+    std::vector<std::vector<at::Tensor>> results;  // by result, then by slice
+    const int64_t slices = size_->guard_int(__FILE__, __LINE__);
+    for (int64_t slice = 0; slice < slices; ++slice) {
+      Operands own = operands_;
+      own.replace([&](const at::Tensor& x) { return x.select(0, x.size(0) == 1 ? 0 : slice); });
+      std::vector<at::Tensor> one = run(own.call(args_), own);
+      results.resize(one.size());
+      for (size_t i = 0; i < one.size(); ++i) results[i].push_back(std::move(one[i]));
+    }
+    std::vector<at::Tensor> stacked;
+    stacked.reserve(results.size());
+    for (const auto& result : results) stacked.push_back(from_slice(at::stack(result)));
+    return stacked;
+  }
+
+  /// y: [S, ...].
+  at::Tensor from_slice(const at::Tensor& y) const { return level_.wrap(y, 0); }
+
+ private:
+  const RnnArguments& args_;
+  const Level& level_;
+  std::optional<SymInt> size_;  // S
+  Operands operands_;           // [S, ...], or [1, ...] where it is the same for all slices
+};
+
+}  // namespace
+
+std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& args,
+                                                          bool save_states, const Level& level) {
+  check_arguments(args);
+  const BatchedCall batched(args, Operands(args), level);
+  if (!batched.batched()) return call_rnn_forward(args, save_states);
+  if (batched.differs_by_slice()) {
+    auto results = batched.run_sliced([&](const RnnArguments& call, const Operands&) {
+      auto [output, h_n, saved] = call_rnn_forward(call, save_states);
+      return std::vector<at::Tensor>{output, h_n, saved.states, saved.masks};
+    });
+    return {results[0], results[1], {results[2], results[3]}};
+  }
+  const auto [output, h_n, saved] =
+      batched.run_folded([&](const RnnArguments& call, const Operands&) {
+        return call_rnn_forward(call, save_states);
+      });
+  return {batched.from_rows(output, Role::kSequence), batched.from_rows(h_n, Role::kState),
+          Saved{batched.from_rows(saved.states, Role::kStored),
+                batched.from_rows(saved.masks, Role::kStored)}};
+}
+
+std::vector<at::Tensor> batched_backward(const RnnArguments& args, const BackwardArguments& grads,
+                                         const Level& level) {
+  check_arguments(args);
+  const BatchedCall batched(args, Operands(args, grads), level);
+  if (!batched.batched()) return call_rnn_backward(args, grads);
+  const auto& mask = grads.output_mask;
+  const auto run = [&](const RnnArguments& call, const Operands& operands) {
+    return call_rnn_backward(call, operands.gradients(mask));
+  };
+  // The gradients of parameters are sums over the rows, but only over the rows of one slice.
+  const bool of_parameters = std::find(mask.begin() + 2, mask.end(), true) != mask.end();
+  if (batched.differs_by_slice() || (of_parameters && !batched.single())) {
+    return batched.run_sliced(run);
+  }
+  std::vector<at::Tensor> results = batched.run_folded(run);
+  auto next = results.begin();
+  const auto wrap = [&](Role role) {
+    *next = batched.from_rows(*next, role);
+    ++next;
+  };
+  if (mask[0]) wrap(Role::kSequence);
+  if (mask[1] && args.hx) wrap(Role::kState);
+  for (; next != results.end(); ++next) *next = batched.from_slice(next->unsqueeze(0));
+  return results;
+}
+
+}  // namespace elman::functorch
