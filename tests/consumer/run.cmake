@@ -1,6 +1,7 @@
 # cmake -DBUILD= -DSOURCE= -DREPOSITORY= -DTORCH= -DTORCH_VERSION= ... -P run.cmake
 # Installs the build into an empty prefix, looks that nothing there points into the build, builds the
-# consumer against it and runs its programs.
+# consumer against it and runs its programs. With -DPYTHON= and -DPYTHONPATH= it also runs the Python blocks of
+# docs/deployment.md, and the C++ program of that page on the files that they write.
 
 cmake_minimum_required(VERSION 3.25)
 set(work "${BUILD}/consumer")
@@ -46,6 +47,18 @@ run(${configure} -B "${work}/build")
 run("${CMAKE_COMMAND}" --build "${work}/build")
 run("${work}/build/train" "${work}/scripted.pt")
 run("${work}/build/scripted" "${work}/scripted.pt")
+if(PYTHON)
+  set(ENV{PYTHONPATH} "${PYTHONPATH}")
+  set(ENV{PYTHONDONTWRITEBYTECODE} 1)
+  file(MAKE_DIRECTORY "${work}/page")
+  execute_process(COMMAND "${PYTHON}" "${SOURCE}/run_page.py" "${REPOSITORY}/docs/deployment.md" "${REPOSITORY}"
+                  WORKING_DIRECTORY "${work}/page" COMMAND_ERROR_IS_FATAL ANY)
+  set(files tagger_aoti.pt2 tagger.pt expected.pt)
+  list(TRANSFORM files PREPEND "${work}/page/")
+  run("${work}/build/deployed" ${files})
+else()
+  message(WARNING "docs/deployment.md was NOT run: there is no Python with this torch.")
+endif()
 
 # A torch of another version is refused, and the message names both versions.
 set(other "${work}/other-torch")

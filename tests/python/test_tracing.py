@@ -1,4 +1,4 @@
-"""make_fx in all of its modes, fake tensors: graphs with elman's operators in them."""
+"""make_fx in all of its modes, torch.fx, fake tensors: graphs with elman's operators in them."""
 
 import elman
 import pytest
@@ -93,3 +93,52 @@ def test_fake_tensors_have_the_shapes_of_real_ones(case):
         assert fake.shape == wanted.shape
         assert fake.dtype == wanted.dtype
         assert fake.stride() == wanted.stride()
+
+
+class Tagger(torch.nn.Module):
+    """A user's module, with RNNs in a ModuleList, a cell and a Network."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnns = torch.nn.ModuleList(
+            [elman.RNN(4, 6, truncation=2), elman.RNN(6, 6, 2, dropout=0.5, bidirectional=True)]
+        )
+        self.cell = elman.RNNCell(12, 5, nonlinearity="relu")
+        self.network = elman.Network(12, 5, 3, mapping="many_to_one")
+
+    def forward(self, x, hx):
+        x, h_n = self.rnns[0](x, hx, reset=x[:, :, 0] > 1)
+        x = self.rnns[1](x)[0]
+        return self.cell(x[-1]), self.network(x)[0], h_n
+
+
+def test_symbolic_trace_keeps_the_modules_as_leaves():
+    module = Tagger()
+    traced = torch.fx.symbolic_trace(module)
+    leaves = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    assert leaves == ["rnns.0", "rnns.1", "cell", "network.rnn", "network.out"]
+    args = torch.randn(7, 3, 4), torch.randn(1, 3, 6)
+    for training in (True, False):  # followed by the leaves, dropout included
+        module.train(training)
+        traced.train(training)
+        torch.manual_seed(1)
+        actual = traced(*args)
+        torch.manual_seed(1)
+        assert_close(actual, module(*args))
+    assert_close(torch.fx.Transformer(traced).transform()(*args), module(*args))
+
+
+def test_symbolic_trace_of_the_bare_modules():
+    # Which torch.fx refuses for torch's own.
+    x, hx = torch.randn(7, 3, 4), torch.randn(1, 3, 6)
+    rnn, cell = elman.RNN(4, 6, truncation=(1, 3)), elman.RNNCell(4, 6)
+    traced = torch.fx.symbolic_trace(rnn)
+    assert calls(traced, torch.ops.elman.rnn.default) == [1]
+    assert_close(traced(x), rnn(x))
+    assert_close(traced(x, hx), rnn(x, hx))
+    weights = list(rnn.parameters())
+    assert_close(
+        torch.autograd.grad(traced(x)[0].square().sum(), weights),
+        torch.autograd.grad(rnn(x)[0].square().sum(), weights),
+    )
+    assert_close(torch.fx.symbolic_trace(cell)(x[0], hx[0]), cell(x[0], hx[0]))

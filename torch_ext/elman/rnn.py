@@ -137,14 +137,21 @@ class RNN(torch.nn.RNNBase):
         if isinstance(input, PackedSequence):
             _refuse_reset_and_carry_scale("packed", reset, carry_scale)
             return self.forward_with_packed_input(input, hx)
+        traced = isinstance(input, torch.fx.Proxy)
+        if traced and input.tracer.path_of_module(self):
+            # torch.fx.symbolic_trace keeps torch's own modules as leaves: so this one.
+            path = input.tracer.path_of_module(self)
+            options = {"reset": reset, "carry_scale": carry_scale}
+            return input.tracer.create_proxy("call_module", path, (input, hx), options)
         # dim() comes first: what is no tensor fails there, as it does in torch.
-        if input.dim() and input.is_nested:
+        if not traced and input.dim() and input.is_nested:
             _refuse_reset_and_carry_scale("nested", reset, carry_scale)
             packed, rows = to_packed(input)
             output, h_n = self.forward_with_packed_input(packed, hx)
             return from_packed(output, rows, input), h_n
         weights = self._current_weights()
-        self._check_padded(input, hx, weights[0])
+        if not traced:
+            self._check_padded(input, hx, weights[0])
         return _rnn_padded(
             input,
             hx,

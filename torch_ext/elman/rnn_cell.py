@@ -58,6 +58,9 @@ class RNNCell(torch.nn.RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """One step; see the class for shapes."""
+        if not torch.jit.is_scripting():  # which knows no Proxy
+            if isinstance(input, torch.fx.Proxy):
+                return self._traced(input, hx)
         # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
         if input.dim() not in (1, 2):
             raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
@@ -74,3 +77,13 @@ class RNNCell(torch.nn.RNNCellBase):
             self.bias_hh,
             nonlinearity=self.nonlinearity,
         )
+
+    def _traced(self, input: torch.fx.Proxy, hx: torch.fx.Proxy | None) -> torch.fx.Proxy:
+        """What torch.fx.symbolic_trace records: a leaf, as for torch's own modules, or the operator
+        where the cell itself is the root.
+        """
+        path = input.tracer.path_of_module(self)
+        if path:
+            return input.tracer.create_proxy("call_module", path, (input, hx), {})
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return torch.ops.elman.rnn_cell(input, hx, *weights, nonlinearity=self.nonlinearity)
