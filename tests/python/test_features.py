@@ -10,7 +10,7 @@ from pathlib import Path
 import elman
 import pytest
 import torch
-from torch.func import linearize
+from torch.func import functional_call, grad, jvp, linearize, stack_module_state, vmap
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
@@ -46,13 +46,27 @@ def test_every_row_is_backed_by_tests_that_exist():
                 suite, _, case = name.partition(".")
                 assert re.search(rf"TEST(_[FP])?\({suite},\s+{case}\)", cpp), f"{feature}: {name}"
         count += 1
-    assert count > 40
+    assert count > 60
 
 
 X = torch.randn(5, 3, 4)
+BATCHES = torch.randn(2, 5, 3, 4)
 PACKED = pack_sequence([torch.randn(n, 4) for n in (5, 3, 1)])
 NESTED = torch.nested.nested_tensor([torch.randn(n, 4) for n in (3, 5)], layout=torch.jagged)
 DIMS = ({0: torch.export.Dim("T", max=99), 1: torch.export.Dim("B", max=99)},)
+
+
+def ensemble(kind):
+    weights, _ = stack_module_state([kind(4, 6) for _ in range(3)])
+    skeleton = kind(4, 6, device="meta")
+    return vmap(lambda weights: functional_call(skeleton, weights, (X,))[0])(weights)
+
+
+def per_sample_gradients(module):
+    def loss(weights, x):
+        return functional_call(module, weights, (x.unsqueeze(1),))[0].square().sum()
+
+    return vmap(grad(loss), in_dims=(None, 1))(dict(module.named_parameters()), X)
 
 
 class OfPacked(torch.nn.Module):
@@ -64,6 +78,10 @@ class OfPacked(torch.nn.Module):
 
     def forward(self, data, batch_sizes, hx):
         return self.rnn(PackedSequence(data, batch_sizes), hx)[0].data
+
+
+def on_packed_data(module):
+    return lambda data: module(PackedSequence(data, PACKED.batch_sizes))[0].data
 
 
 def loaded_by_swapping(kind):
@@ -88,6 +106,11 @@ def export_of_packed(module):
 #: What is done with a module.
 OF_A_MODULE = {
     "linearize": lambda rnn: linearize(lambda x: rnn(x)[0], X)[1](X),
+    "jvp of packed data": lambda rnn: jvp(on_packed_data(rnn), (PACKED.data,), (PACKED.data,)),
+    "vmap over input": lambda rnn: vmap(lambda x: rnn(x)[0])(BATCHES),
+    "vmap over hx": lambda rnn: vmap(lambda h: rnn(X, h)[0])(torch.randn(2, 1, 3, 6)),
+    "vmap over packed data": lambda rnn: vmap(on_packed_data(rnn))(torch.randn(2, 9, 4)),
+    "per-sample gradients": per_sample_gradients,
     "compile, fullgraph": lambda rnn: torch.compile(rnn, backend="eager", fullgraph=True)(X),
     "compile, packed": lambda rnn: torch.compile(rnn, backend="eager", fullgraph=True)(PACKED),
     "export, dynamic steps": lambda rnn: torch.export.export(rnn, (X,), dynamic_shapes=DIMS),
@@ -98,6 +121,7 @@ OF_A_MODULE = {
 }
 #: What is done with a class of modules.
 OF_A_CLASS = {
+    "ensemble": ensemble,
     "skip_init": lambda kind: torch.nn.utils.skip_init(kind, 4, 6),
     "swap_tensors": loaded_by_swapping,
     "sigmoid": lambda kind: kind(4, 6, nonlinearity="sigmoid"),
