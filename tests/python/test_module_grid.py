@@ -62,9 +62,9 @@ def hidden_states():
     yield "zeros", torch.zeros_like(dense)
 
 
-@pytest.mark.parametrize(("name", "hx"), list(hidden_states()), ids=lambda value: str(value)[:24])
+@pytest.mark.parametrize("hx", [pytest.param(hx, id=name) for name, hx in hidden_states()])
 @pytest.mark.parametrize("keyword", [False, True])
-def test_hx_in_every_legal_form(name, hx, keyword):
+def test_hx_in_every_legal_form(hx, keyword):
     theirs = torch.nn.RNN(INPUT, HIDDEN, 2, dtype=torch.float64)
     ours = elman.RNN(INPUT, HIDDEN, 2, dtype=torch.float64)
     ours.load_state_dict(theirs.state_dict())
