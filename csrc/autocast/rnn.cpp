@@ -22,6 +22,14 @@ struct Autocast {
     return at::autocast::cached_cast(dtype, argument, device);
   }
 
+  /// A mixture that the casts leave, float64 with something else, is refused in the words of
+  /// torch's products.
+  static void check_one_dtype(const at::Tensor& input, const at::Tensor& weight) {
+    TORCH_CHECK(input.scalar_type() == weight.scalar_type(),
+                "mat1 and mat2 must have the same dtype, but got ", input.scalar_type(), " and ",
+                weight.scalar_type());
+  }
+
   static std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
     const at::Tensor input = cast(args.input);
@@ -29,6 +37,7 @@ struct Autocast {
     std::vector<at::Tensor> params;
     params.reserve(args.params.size());
     for (const at::Tensor& param : args.params) params.push_back(cast(param));
+    if (!params.empty()) check_one_dtype(input, params[0]);
     return call_rnn({input, hx, params, args.has_biases, args.num_layers, args.dropout, args.train,
                      args.bidirectional, args.batch_first, args.nonlinearity, args.k1, args.k2,
                      args.batch_sizes, args.reset, args.carry_scale});
@@ -39,6 +48,7 @@ struct Autocast {
                              const std::optional<at::Tensor>& b_ih,
                              const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
+    check_one_dtype(cast(input), cast(w_ih));
     return elman::rnn_cell(cast(input), cast(hx), cast(w_ih), cast(w_hh), cast(b_ih), cast(b_hh),
                            nonlinearity);
   }

@@ -3,6 +3,7 @@
 #include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -153,7 +154,9 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const StackShape& shape = dense.shape;
   const auto options = args.input.options();
   const std::vector<int64_t> output_sizes = dense.row_sizes(shape.features());
-  const at::Tensor output = empty(output_sizes, options);
+  // Through the dispatcher, so that whoever records operators sees that a kernel has been entered.
+  const at::Tensor output = at::empty(output_sizes, options);
+  cpu::advise_huge_pages(output.mutable_data_ptr(), output.nbytes());
   const at::Tensor h_n =
       empty({shape.num_layers * shape.num_directions, shape.batch, shape.hidden_size}, options);
   const int64_t inner = shape.num_layers - 1;

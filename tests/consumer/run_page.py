@@ -4,9 +4,15 @@ Usage: run_page.py PAGE FOLDER. A block under `<!-- path -->` has to be that fil
 repository, word for word.
 """
 
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
+
+# Inductor's cache knows what it compiled by the operators' names, not by their schemas.
+inductor_cache = tempfile.TemporaryDirectory(prefix="elman-inductor-")
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor_cache.name
 
 page, repository = Path(sys.argv[1]), Path(sys.argv[2])
 text = page.read_text()

@@ -1,7 +1,14 @@
 """Fixtures of all Python tests."""
 
+import os
+import tempfile
+
 import pytest
 import torch
+
+# Inductor's cache knows what it compiled by the operators' names, not by their schemas.
+_inductor_cache = tempfile.TemporaryDirectory(prefix="elman-inductor-")
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = _inductor_cache.name
 
 
 def pytest_addoption(parser):

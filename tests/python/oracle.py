@@ -8,7 +8,6 @@ plain autograd does the work, no window is batched with another, and a state is 
 import dataclasses
 
 import torch
-from torch.nn.utils.rnn import pack_sequence
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
@@ -52,8 +51,9 @@ class Problem:
     def run(self, first, last, before, constants=None):
         """The steps first <= t < last, from the states `before` that enter each cell's first step.
 
-        Returns states[layer][direction], lists over the steps. constants: the states of all steps,
-        in that form; to the windows they are constants, but not to who differentiates once more.
+        Returns states[layer][direction], lists over the steps. constants: hx and the states of all
+        steps, in that form; to the windows they are constants, but not to who differentiates once
+        more.
         """
         f = ACTIVATIONS[self.nonlinearity]
         inputs = [self.input[t] for t in range(first, last)]
@@ -67,8 +67,10 @@ class Problem:
                 order = range(first, last) if direction == 0 else range(last - 1, first - 1, -1)
                 for t in order:
                     constant = state.detach()
-                    if constants is not None and direction == 0 and t > 0:
-                        constant = constants[layer][direction][t - 1]
+                    if constants is not None and direction == 0:
+                        start, made = constants
+                        cell = layer * self.directions
+                        constant = made[layer][0][t - 1] if t > 0 else start[cell]
                     entering = self.entering(state, constant, t, direction)
                     state = f(inputs[t - first] @ w_ih.T + entering @ w_hh.T + sum(biases))
                     states[t - first] = state
@@ -115,6 +117,7 @@ def _window_gradients(problem, leaves, k1, k2, grad_output, grad_h_n, outer=None
     with torch.set_grad_enabled(outer is not None):
         source = dataclasses.replace(outer or problem, carry_scale=None)
         states = source.run(0, steps, list(source.hx))
+        start = source.hx if outer is not None else source.hx.detach()
     total = [torch.zeros_like(leaf) for leaf in leaves]
     for m in range((steps + k1 - 1) // k1):
         # 0-based, half open: the window covers [first, last) and owns the losses of [owned, last).
@@ -126,7 +129,7 @@ def _window_gradients(problem, leaves, k1, k2, grad_output, grad_h_n, outer=None
                 outermost = first == 0 if direction == 0 else last == steps
                 border = first - 1 if direction == 0 else last
                 before.append(problem.hx[cell] if outermost else states[layer][direction][border])
-        window = problem.run(first, last, before, states)
+        window = problem.run(first, last, before, (start, states))
         loss = _inner_product(_output(window)[owned - first :], grad_output[owned:last])
         for cell in range(problem.num_layers * problem.directions):
             layer, direction = divmod(cell, problem.directions)
@@ -183,7 +186,14 @@ def forward(sample, masks=None):
     results = [problem.forward() for problem, _, _ in _problems(sample, masks)]
     h_n = torch.cat([h for _, h in results], dim=1)
     if case.lengths is not None:
-        return pack_sequence([output.squeeze(1) for output, _ in results]).data, h_n
+        # pack_sequence does not differentiate complex numbers.
+        rows = [
+            output[t, 0]
+            for t in range(max(case.lengths))
+            for (output, _), length in zip(results, case.lengths, strict=True)
+            if t < length
+        ]
+        return torch.stack(rows), h_n
     output = results[0][0]
     if not case.batched:
         return output.squeeze(1), h_n.squeeze(1)

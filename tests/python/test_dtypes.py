@@ -65,7 +65,7 @@ def test_complex_calls_equal_brute_force(options):
 def test_complex_modules(dtype, dropout):
     ours, theirs = elman.RNN(3, 4, 2, dtype=dtype), torch.nn.RNN(3, 4, 2, dtype=dtype)
     ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(5, 2, 3, dtype=dtype)
+    x = torch.randn(5, 2, 3, dtype=dtype) / 4  # far from the poles of tanh
     if dropout:
         # at::dropout has no complex masks; ours drop whole numbers.
         ours.dropout = dropout

@@ -234,6 +234,10 @@ def test_saved_layers_may_lie_anywhere():
     with torch.no_grad():
         output, _, states, masks = torch.ops.elman._rnn_forward(
             *(input, hx, params, bias, layers, dropout, train, bidirectional, batch_first),
+            k1=2,
+            k2=4,
+            carry_scale=None,
+            masks=None,
             save_states=True,
             **step_options,
         )

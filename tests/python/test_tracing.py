@@ -63,7 +63,8 @@ def test_make_fx_of_a_transformed_function(mode):
 def test_results_share_no_memory(layers, save_states):
     # Which compilers demand of an operator.
     rnn = elman.RNN(4, 6, layers)
-    options = {"nonlinearity": "tanh", "batch_sizes": None, "reset": None}
+    options = {"nonlinearity": "tanh", "k1": 0, "k2": 0}
+    options |= dict.fromkeys(("batch_sizes", "reset", "carry_scale", "masks"))
     results = torch.ops.elman._rnn_forward(
         *(torch.randn(5, 3, 4), None, list(rnn.parameters())),
         *(True, layers, 0.0, False, False, False),
