@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -135,7 +136,7 @@ void persistent_forward(const Call& call, const Plan& plan, int64_t cell, bool r
 
 at::Tensor persistent_backward(const Call& call, const Plan& plan, const Windows& windows,
                                const SweepOperands& given) {
-  const at::IntArrayRef sizes{call.rows(), call.hidden_size};
+  const std::array<int64_t, 2> sizes{call.rows(), call.hidden_size};
   // Windows that overlap add to each other's sums.
   const at::Tensor total =
       windows.disjoint() ? at::empty(sizes, call.summed) : at::zeros(sizes, call.summed);
