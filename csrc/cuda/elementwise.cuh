@@ -4,20 +4,13 @@
 #include <c10/util/Half.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 
-#include "activation.h"
+#include "cuda/activate.h"
 #include "cuda/element.h"
 
 // A functor over a grid [rows, columns], one thread per element. Compiled by a C++ compiler it is a
 // loop: so the tests run the very code of the kernels where there is no GPU.
-
-#ifdef __CUDACC__
-#define ELMAN_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define ELMAN_HOST_DEVICE inline
-#endif
 
 namespace elman::cuda {
 
@@ -31,31 +24,6 @@ struct Accumulation<double> {
 };
 template <typename S>
 using Acc = typename Accumulation<S>::type;
-
-template <typename A>
-ELMAN_HOST_DEVICE A activate(A a, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return tanh(a);
-    case Activation::kRelu:
-      return a <= A(0) ? A(0) : a;
-    default:
-      return A(1) / (A(1) + exp(-a));
-  }
-}
-
-/// f' from h = f(a).
-template <typename A>
-ELMAN_HOST_DEVICE A slope(A h, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return A(1) - h * h;
-    case Activation::kRelu:
-      return h <= A(0) ? A(0) : A(1);
-    default:
-      return h * (A(1) - h);
-  }
-}
 
 #ifdef __CUDACC__
 

@@ -119,10 +119,6 @@ ELMAN_DEVICE float round_to_tf32(float x) {
 }
 ELMAN_DEVICE float fused_multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 ELMAN_DEVICE double fused_multiply_add(double a, double b, double c) { return fma(a, b, c); }
-ELMAN_DEVICE float tanh_of(float x) { return tanhf(x); }
-ELMAN_DEVICE double tanh_of(double x) { return tanh(x); }
-ELMAN_DEVICE float exp_of(float x) { return expf(x); }
-ELMAN_DEVICE double exp_of(double x) { return exp(x); }
 
 // --- Matrix instructions: d += a b with a 16 x 32 bytes (row major), b 32 bytes x 8 (column major)
 // and float32 sums. Lane l = 4 g + t holds, in words of 4 bytes: a[0] at row g, word t; a[1] at row

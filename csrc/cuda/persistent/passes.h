@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cuda/activate.h"
 #include "cuda/persistent/device.h"
 #include "cuda/persistent/layout.h"
 #include "cuda/persistent/operands.h"
@@ -35,31 +36,6 @@ ELMAN_DEVICE int length_of(const Sequence& sequence, int b) {
 ELMAN_DEVICE bool is_closed(const Sequence& sequence, int t, int b) {
   return sequence.reset != nullptr && t < sequence.steps &&
          sequence.reset[static_cast<std::int64_t>(t) * sequence.batch + b];
-}
-
-template <typename C>
-ELMAN_DEVICE C activate(Activation activation, C x) {
-  switch (activation) {
-    case Activation::kTanh:
-      return device::tanh_of(x);
-    case Activation::kSigmoid:
-      return C(1) / (C(1) + device::exp_of(-x));
-    default:
-      return x <= C(0) ? C(0) : x;  // NaN passes
-  }
-}
-
-/// f' as a function of h = f(x).
-template <typename C>
-ELMAN_DEVICE C derivative(Activation activation, C h) {
-  switch (activation) {
-    case Activation::kTanh:
-      return C(1) - h * h;
-    case Activation::kSigmoid:
-      return h * (C(1) - h);
-    default:
-      return h <= C(0) ? C(0) : C(1);
-  }
 }
 
 /// What run_recurrence (recurrence.h) asks of a pass. `feature` is always the same in a thread.
@@ -110,7 +86,7 @@ class ForwardPass {
     if (s < info.begin) return initial(info, feature);
     if (s >= info.end) return 0;
     const S h =
-        device::to_storage<S>(activate<C>(o_.activation, operands.projected + product + bias_));
+        device::to_storage<S>(activate<C>(operands.projected + product + bias_, o_.activation));
     static_cast<S*>(o_.states)[operands.row * o_.states_stride + feature] = h;
     if (s == info.end - 1) {
       const std::int64_t at = static_cast<std::int64_t>(info.batch) * o_.hidden + feature;
@@ -189,7 +165,7 @@ class BackwardPass {
   ELMAN_DEVICE C finish(const Operands& operands, const RowInfo& info, int s, int feature,
                         C product) const {
     if (s < info.begin || s >= info.end) return 0;
-    const C error = derivative<C>(o_.activation, operands.h) * (operands.gradient + product);
+    const C error = slope<C>(operands.h, o_.activation) * (operands.gradient + product);
     delta(operands.row, feature) = operands.sum + error;
     const int t = time(info, s);
     if (is_closed(o_.sequence, o_.sequence.reverse ? t + 1 : t, info.batch)) return 0;

@@ -117,10 +117,6 @@ inline float round_to_tf32(float x) {
 }
 inline float fused_multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 inline double fused_multiply_add(double a, double b, double c) { return std::fma(a, b, c); }
-inline float tanh_of(float x) { return std::tanh(x); }
-inline double tanh_of(double x) { return std::tanh(x); }
-inline float exp_of(float x) { return std::exp(x); }
-inline double exp_of(double x) { return std::exp(x); }
 
 // --- Matrix instructions, from the tables of fragment layouts in NVIDIA's PTX ISA ("Matrix
 // Fragments for mma.m16n8k16 with floating point type" and "... mma.m16n8k8").
