@@ -255,9 +255,10 @@ void run_layer(const ForwardLayer<S>& layer) {
   const int64_t threads = threads_for(flops);
   const int64_t members = team_size<C>(threads, shape.batch, hidden);
   if (members > 1) {
+    const double step_flops = 2.0 * shape.batch * hidden * hidden;
     for (const ForwardCell<S>& cell : layer.cells()) {
       const ForwardRows<S> rows(layer, cell, {0, shape.batch}, false, members);
-      run_team<C>(members, hidden, [&](const Member& member) { rows.run(member); });
+      run_team<C>(members, hidden, step_flops, [&](const Member& member) { rows.run(member); });
     }
     return;
   }

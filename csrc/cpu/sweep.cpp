@@ -81,9 +81,11 @@ void sweep_disjoint(const StackShape& shape, const Windows& windows,
   };
   const int64_t tasks = directions * groups * splits;
   if (members > 1) {
+    const double step_flops = flops / static_cast<double>(tasks * windows.k2);
     for (int64_t task = 0; task < tasks; ++task) {
       with_block(task, [&](const SweepRows<S>& rows, const std::vector<SweepCell<S>>& cell) {
-        run_team<C>(members, hidden, [&](const Member& member) { rows.run(cell, member); });
+        run_team<C>(members, hidden, step_flops,
+                    [&](const Member& member) { rows.run(cell, member); });
       });
     }
     return;

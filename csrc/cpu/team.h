@@ -20,12 +20,14 @@ inline void pause_core() {
 }
 
 /// Where the members of a team meet after each step. They come in groups, one to a thread, and each
-/// group waits for the others: for a short time without giving the core away, since a step takes
-/// microseconds, then politely, since there may be fewer cores than threads. Where the latter
-/// happens often, the team does not pay: it is dissolved, and one member goes on alone.
+/// group waits for the others: for a part of a step's time without giving the core away, then
+/// politely, since there may be fewer cores than threads. Where the latter happens often, the team
+/// does not pay: it is dissolved, and one member goes on alone.
 class StepBarrier {
  public:
-  explicit StepBarrier(int64_t members) : members_(members) {}
+  /// `step_flops`: operations of a member between two meetings.
+  explicit StepBarrier(int64_t members, double step_flops = 0)
+      : members_(members), spins_(kSpins + static_cast<int>(step_flops / kFlopsPerSpin)) {}
 
   /// Called by a thread for the `group` members that it is: returns when all have come, to all of
   /// them the same, whether the team is dissolved.
@@ -38,10 +40,10 @@ class StepBarrier {
       return dissolved_;
     }
     for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
-      if (spin < kSpins) {
+      if (spin < spins_) {
         pause_core();
       } else {
-        if (spin == kSpins) late_.fetch_add(1, std::memory_order_relaxed);
+        if (spin == spins_) late_.fetch_add(1, std::memory_order_relaxed);
         std::this_thread::yield();
       }
     }
@@ -49,11 +51,16 @@ class StepBarrier {
   }
 
  private:
+  /// Rests before a member that waits gives its core away: a step may be over in microseconds, and
+  /// from one to another cores differ by about a quarter of it. A rest lasts as long as about a
+  /// thousand operations.
   static constexpr int kSpins = 2000;
+  static constexpr double kFlopsPerSpin = 4000;
   /// The team is dissolved after more late rounds than kLate and one of kLateEvery.
   static constexpr int64_t kLate = 4, kLateEvery = 16;
 
   const int64_t members_;
+  const int spins_;
   alignas(64) std::atomic<int64_t> arrived_{0};
   std::atomic<int64_t> late_{0};
   alignas(64) std::atomic<int64_t> round_{0};
@@ -81,24 +88,25 @@ struct Member {
 inline Member alone(int64_t columns) { return {0, columns, 0, 1, nullptr}; }
 
 /// How many threads should share each step of `rows` rows, with a part of the H columns each,
-/// rather than each take some rows through all steps. Measured: where W_h does not stay in the
-/// cache of one core; where there are too few rows to make use of what is read from there; never
-/// where a step is over too soon to meet after it.
+/// rather than each take some rows through all steps. Measured: where there are too few rows to
+/// make use of what is read of W_h, the more so where W_h does not stay in the cache of one core.
+/// With many rows nothing is gained, and each step waits for the slower core.
 template <typename C>
 int64_t team_size(int64_t threads, int64_t rows, int64_t hidden) {
   constexpr int64_t kColumns = 64;  // no part is smaller
   const int64_t bytes = hidden * hidden * static_cast<int64_t>(sizeof(C));
   const bool few_rows = rows <= 2 * threads && bytes >= (int64_t{1} << 17);
-  const bool pays = few_rows || (bytes >= (int64_t{1} << 20) && hidden >= kColumns * threads);
+  const bool large = rows <= 8 * threads && bytes >= (int64_t{1} << 20);
+  const bool pays = few_rows || (large && hidden >= kColumns * threads);
   return pays ? std::clamp<int64_t>(hidden / kColumns, 1, threads) : 1;
 }
 
 /// Calls run(Member) on up to `members` threads at the same time, each with its part of `columns`
-/// columns. With fewer threads than members some get a larger part; nobody waits for a thread that
-/// does not exist.
+/// columns; `step_flops` are the operations between two meetings. With fewer threads than members
+/// some get a larger part; nobody waits for a thread that does not exist.
 template <typename C, typename Run>
-void run_team(int64_t members, int64_t columns, const Run& run) {
-  StepBarrier barrier(members);
+void run_team(int64_t members, int64_t columns, double step_flops, const Run& run) {
+  StepBarrier barrier(members, step_flops / static_cast<double>(members));
   // Parts are whole panels, and whole lines of the cache.
   const int64_t unit = std::max<int64_t>(math_kernels<C>().panel_columns, 16);
   const int64_t units = ceil_div(columns, unit);

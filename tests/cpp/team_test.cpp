@@ -22,7 +22,7 @@ TEST(Team, PartsCoverAllColumnsOnce) {
     for (const int64_t members : {1, 2, 3}) {
       std::mutex mutex;
       std::vector<int> covered(columns, 0);
-      run_team<float>(members, columns, [&](Member member) {
+      run_team<float>(members, columns, 0, [&](Member member) {
         const std::lock_guard<std::mutex> guard(mutex);
         for (int64_t j = member.first; j < member.end; ++j) ++covered[j];
       });
@@ -35,7 +35,7 @@ TEST(Team, OneThreadIsAllMembersInsideAParallelRegion) {
   at::parallel_for(0, 2, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int calls = 0;
-      run_team<float>(4, 256, [&](Member member) {
+      run_team<float>(4, 256, 0, [&](Member member) {
         ++calls;
         EXPECT_EQ(member.first, 0);
         EXPECT_EQ(member.end, 256);
