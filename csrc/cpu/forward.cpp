@@ -174,14 +174,15 @@ class ForwardRows {
     // result.
     const auto multiply = shape_.batch_at(t) == 1 ? kernels.gemv : kernels.gemm;
     const C* const bias = cell_.bias.get();
+    const int64_t bias_stride = cell_.bias_rows > 1 ? hidden_ : 0;
     for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
       for (const Entering& part : parts) {
         if (part.count > 0)
           multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
                            columns, state + part.first * ld_ + j, ld_, true);
       }
-      kernels.activate(shape_.activation, count, columns, bias != nullptr ? bias + j : nullptr,
-                       state + j, ld_);
+      kernels.activate(shape_.activation, count, columns,
+                       {bias != nullptr ? bias + j : nullptr, bias_stride}, state + j, ld_);
     });
   }
 

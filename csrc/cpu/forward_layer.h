@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "cpu/common.h"
@@ -14,10 +15,11 @@ struct ForwardCell {
   using C = compute_t<S>;
   PackedMatrix<C> weight_ih;  ///< [I_l, H]
   PackedMatrix<C> weight_hh;  ///< [H, H]
-  Buffer<C> bias;             ///< [H], bias_ih + bias_hh, if there are biases
-  const S* hx;                ///< hx: [B, H] or null
-  S* h;                       ///< h: [T, B, H], rows D * H apart
-  S* h_n;                     ///< h_n: [B, H]
+  Buffer<C> bias;     ///< [bias_rows, H], bias_ih + bias_hh in each row, if there are biases
+  int64_t bias_rows;  ///< 1, or B
+  const S* hx;        ///< hx: [B, H] or null
+  S* h;               ///< h: [T, B, H], rows D * H apart
+  S* h_n;             ///< h_n: [B, H]
   bool reverse;
 };
 
@@ -70,6 +72,14 @@ class ForwardLayer {
   }
 
  private:
+  /// Whether the bias is written out for each row of a step, so that a step of few columns is one
+  /// row of many to the epilogue's vectors.
+  bool repeats_bias() const {
+    const int64_t hidden = shape_.hidden_size;
+    return shape_.num_directions == 1 && hidden < kPanelColumns && hidden % 16 != 0 &&
+           shape_.batch * hidden <= 4096;
+  }
+
   ForwardCell<S> prepare(const StackForward& stack, int64_t direction) const {
     const int64_t hidden = shape_.hidden_size;
     const int64_t index = layer_ * shape_.num_directions + direction;
@@ -78,6 +88,7 @@ class ForwardLayer {
         PackedMatrix<C>(input_size_, hidden),
         PackedMatrix<C>(hidden, hidden),
         {},
+        repeats_bias() ? std::max<int64_t>(1, shape_.batch) : 1,
         static_cast<const S*>(parameters.hx),
         static_cast<S*>(stack.states[layer_]) + direction * hidden,
         static_cast<S*>(stack.h_n) + index * shape_.batch * hidden,
@@ -86,11 +97,14 @@ class ForwardLayer {
     cell.weight_ih.pack_transposed(static_cast<const S*>(parameters.weight_ih));
     cell.weight_hh.pack_transposed(static_cast<const S*>(parameters.weight_hh));
     if (parameters.bias_ih != nullptr) {
-      cell.bias = Buffer<C>(hidden);
+      cell.bias = Buffer<C>(cell.bias_rows * hidden);
+      C* const bias = cell.bias.get();
       for (int64_t i = 0; i < hidden; ++i) {
-        cell.bias.get()[i] = static_cast<C>(static_cast<const S*>(parameters.bias_ih)[i]) +
-                             static_cast<C>(static_cast<const S*>(parameters.bias_hh)[i]);
+        bias[i] = static_cast<C>(static_cast<const S*>(parameters.bias_ih)[i]) +
+                  static_cast<C>(static_cast<const S*>(parameters.bias_hh)[i]);
       }
+      for (int64_t row = 1; row < cell.bias_rows; ++row)
+        std::copy_n(bias, hidden, bias + row * hidden);
     }
     return cell;
   }

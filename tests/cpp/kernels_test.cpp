@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cpu/vec/tables.h"
@@ -45,14 +46,15 @@ constexpr double kTolerance = std::is_same_v<C, float> ? 1e-5 : 1e-13;
 template <typename C>
 constexpr C kPoison = std::numeric_limits<C>::quiet_NaN();
 
-/// A matrix in a frame of NaN: what is read or written outside shows.
+/// A matrix in a frame of NaN: what is read or written outside shows. Without a `gap` its rows
+/// follow each other, with the frame before and behind them.
 template <typename C>
 struct Framed {
   int64_t rows, columns, stride;
   std::vector<C> data;
 
-  Framed(int64_t rows, int64_t columns, std::mt19937& random)
-      : rows(rows), columns(columns), stride(columns + 3), data((rows + 2) * stride, kPoison<C>) {
+  Framed(int64_t rows, int64_t columns, std::mt19937& random, int64_t gap = 3)
+      : rows(rows), columns(columns), stride(columns + gap), data((rows + 2) * stride, kPoison<C>) {
     std::uniform_real_distribution<C> uniform(-1, 1);
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j) (*this)(i, j) = uniform(random);
@@ -163,19 +165,23 @@ TYPED_TEST(KernelsTest, ActivateAddsTheBiasAndAppliesF) {
   for (const InstructionSet& set : instruction_sets()) {
     for (const Activation f : kActivations) {
       for (const int64_t n : {1, 8, 9, 16, 17, 63, 64}) {
-        Framed<C> c(3, n, random), bias(1, n, random);
-        c(1, 0) *= 30;  // far into saturation
-        std::vector<double> expected;
-        for (int64_t i = 0; i < 3; ++i)
-          for (int64_t j = 0; j < n; ++j) {
-            C sum = c(i, j) + bias(0, j);
-            expected.push_back(activation(f, sum));
-          }
-        math<C>(*set.tables).activate(f, 3, n, bias.begin(), c.begin(), c.stride);
-        ASSERT_TRUE(c.frame_is_intact());
-        for (int64_t i = 0; i < 3; ++i)
-          for (int64_t j = 0; j < n; ++j)
-            ASSERT_NEAR(c(i, j), expected[i * n + j], kTolerance<C>) << set.name;
+        for (const bool repeated : {false, true}) {  // the bias in each row, and no gaps
+          const int64_t gap = repeated ? 0 : 3;
+          Framed<C> c(3, n, random, gap), bias(repeated ? 3 : 1, n, random, gap);
+          c(1, 0) *= 30;  // far into saturation
+          std::vector<double> expected;
+          for (int64_t i = 0; i < 3; ++i)
+            for (int64_t j = 0; j < n; ++j) {
+              C sum = c(i, j) + bias(repeated ? i : 0, j);
+              expected.push_back(activation(f, sum));
+            }
+          math<C>(*set.tables)
+              .activate(f, 3, n, {bias.begin(), repeated ? n : 0}, c.begin(), c.stride);
+          ASSERT_TRUE(c.frame_is_intact());
+          for (int64_t i = 0; i < 3; ++i)
+            for (int64_t j = 0; j < n; ++j)
+              ASSERT_NEAR(c(i, j), expected[i * n + j], kTolerance<C>) << set.name;
+        }
       }
     }
   }
@@ -193,7 +199,7 @@ TEST(TanhTest, IsWithinSixUnitsInTheLastPlaceEverywhere) {
         const int64_t n = std::min<int64_t>(kPanelColumns, x.size() - first);
         std::vector<float> h(n);
         for (int64_t j = 0; j < n; ++j) h[j] = sign * x[first + j];
-        set.tables->math_float.activate(Activation::kTanh, 1, n, nullptr, h.data(), n);
+        set.tables->math_float.activate(Activation::kTanh, 1, n, {nullptr, 0}, h.data(), n);
         for (int64_t j = 0; j < n; ++j) {
           const double expected = sign * std::tanh(static_cast<double>(x[first + j]));
           const double ulp = std::abs(std::nextafter(static_cast<float>(expected), 2.0F) -
@@ -211,7 +217,7 @@ TYPED_TEST(KernelsTest, NanPassesThroughEveryActivationAndDerivative) {
   for (const InstructionSet& set : instruction_sets()) {
     for (const Activation f : kActivations) {
       std::vector<C> c(5, kPoison<C>);
-      math<C>(*set.tables).activate(f, 1, 5, nullptr, c.data(), 5);
+      math<C>(*set.tables).activate(f, 1, 5, {nullptr, 0}, c.data(), 5);
       for (const C value : c) EXPECT_TRUE(std::isnan(value)) << set.name;
     }
   }
@@ -223,12 +229,13 @@ void check_delta(const StorageKernels<S, C>& kernels, const std::string& name, d
   std::uniform_real_distribution<float> uniform(-1, 1);
   for (const Activation f : kActivations) {
     for (const int64_t n : {1, 15, 16, 17, 33, 64}) {
-      for (const bool is_zero : {false, true}) {
-        for (const bool accumulate : {false, true}) {
+      for (const int64_t gap : {0, 3}) {
+        for (const auto& [is_zero, accumulate] :
+             {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
           std::vector<S> g(2 * n), h(2 * n);
           for (S& value : g) value = static_cast<S>(uniform(random));
           for (S& value : h) value = static_cast<S>(uniform(random));
-          Framed<C> c(2, n, random), sum(2, n, random);
+          Framed<C> c(2, n, random, gap), sum(2, n, random, gap);
           std::vector<double> error, total;
           for (int64_t i = 0; i < 2; ++i) {
             for (int64_t j = 0; j < n; ++j) {

@@ -10,24 +10,12 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
-
-using at::vec::Vectorized;
-
-/// Widest block of vectors that fits the registers beside the left operand: 6 x 4 of 32, 6 x 2
-/// of 16.
-template <typename C>
-constexpr int kMaxVectors = sizeof(Vectorized<C>) >= 64 ? 4 : 2;
-constexpr int kMaxRows = 6;
-
-constexpr int64_t kCacheLine = 64;
-/// How far ahead of its use a panel is fetched, since it streams from the second-level cache, or
-/// from further away: by itself the machine is late by a tenth of the time.
-constexpr int64_t kPrefetchBytes = 2048;
 
 /// Loads or stores `count` elements, all of the vector in the common case.
 template <typename C>
@@ -43,114 +31,6 @@ inline void store(const Vectorized<C>& value, C* to, int64_t count) {
     value.store(to, static_cast<int>(count));
   }
 }
-
-/// c[M, n] (+)= a[M, k] b[k, n], where n takes NV vectors, the last one perhaps in part.
-template <typename C, int kChains, int M, int NV>
-void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-                int64_t ldc, bool accumulate) {
-  using Vec = Vectorized<C>;
-  constexpr int64_t kSize = Vec::size();
-  Vec sum[kChains][M][NV];
-#pragma GCC unroll 4
-  for (int chain = 0; chain < kChains; ++chain)
-#pragma GCC unroll 6
-    for (int i = 0; i < M; ++i)
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) sum[chain][i][v] = Vec(C(0));
-
-  const auto step = [&](auto& into, int64_t p, const C* ahead) __attribute__((always_inline)) {
-    Vec right[NV];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) right[v] = Vec::loadu(b + p * ldb + v * kSize);
-#pragma GCC unroll 4
-    for (int64_t v = 0; v < NV * kSize; v += kCacheLine / sizeof(C)) __builtin_prefetch(ahead + v);
-#pragma GCC unroll 6
-    for (int i = 0; i < M; ++i) {
-      const Vec left(a.data[i * a.row_stride + p * a.column_stride]);
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) into[i][v] = at::vec::fmadd(left, right[v], into[i][v]);
-    }
-  };
-  const auto steps = [&](int64_t p, int64_t end, const C* ahead) __attribute__((always_inline)) {
-    for (; p + kChains <= end; p += kChains) {
-#pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain, ahead += ldb)
-        step(sum[chain], p + chain, ahead);
-    }
-    for (; p < end; ++p, ahead += ldb) step(sum[0], p, ahead);
-  };
-  // At the panel's end its beginning is fetched: the next rows start there.
-  const int64_t ahead = std::min<int64_t>(k, kPrefetchBytes / (NV * sizeof(Vec)));
-  steps(0, k - ahead, b + ahead * ldb);
-  steps(k - ahead, k, b);
-
-#pragma GCC unroll 6
-  for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) {
-      Vec value = sum[0][i][v];
-#pragma GCC unroll 4
-      for (int chain = 1; chain < kChains; ++chain) value = value + sum[chain][i][v];
-      C* to = c + i * ldc + v * kSize;
-      const int64_t count = n - v * kSize;
-      if (accumulate) value = value + load(to, count);
-      store(value, to, count);
-    }
-  }
-}
-
-template <typename C, int NV>
-void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
-                  C* c, int64_t ldc, bool accumulate) {
-  using Block = void (*)(int64_t, int64_t, StridedMatrix<C>, const C*, int64_t, C*, int64_t, bool);
-  static constexpr Block kBlocks[kMaxRows] = {gemm_block<C, 1, 1, NV>, gemm_block<C, 1, 2, NV>,
-                                              gemm_block<C, 1, 3, NV>, gemm_block<C, 1, 4, NV>,
-                                              gemm_block<C, 1, 5, NV>, gemm_block<C, 1, 6, NV>};
-  for (int64_t i = 0; i < m;) {
-    // In blocks of about one size: the fewer rows a block has, the slower each of them is.
-    const int64_t left = m - i, blocks = (left + kMaxRows - 1) / kMaxRows;
-    const int64_t rows = (left + blocks - 1) / blocks;
-    kBlocks[rows - 1](n, k, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
-                      c + i * ldc, ldc, accumulate);
-    i += rows;
-  }
-}
-
-template <typename C, int NV>
-void gemv_columns(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
-                  C* c, int64_t ldc, bool accumulate) {
-  gemm_block<C, 4, 1, NV>(n, k, a, b, ldb, c, ldc, accumulate);
-}
-
-/// Chooses by the number of vectors that n columns take.
-template <typename C, template <typename, int> class Columns>
-void by_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-                int64_t ldc, bool accumulate) {
-  constexpr int64_t kSize = Vectorized<C>::size();
-  const auto run = [&](auto vectors) {
-    if constexpr (vectors <= kMaxVectors<C>)
-      Columns<C, vectors>::run(m, n, k, a, b, ldb, c, ldc, accumulate);
-  };
-  switch ((n + kSize - 1) / kSize) {
-    case 1:
-      return run(std::integral_constant<int, 1>());
-    case 2:
-      return run(std::integral_constant<int, 2>());
-    case 3:
-      return run(std::integral_constant<int, 3>());
-    default:
-      return run(std::integral_constant<int, 4>());
-  }
-}
-
-template <typename C, int NV>
-struct GemmColumns {
-  static constexpr auto run = gemm_columns<C, NV>;
-};
-template <typename C, int NV>
-struct GemvColumns {
-  static constexpr auto run = gemv_columns<C, NV>;
-};
 
 /// tanh in double as ATen computes it.
 inline Vectorized<double> fast_tanh(const Vectorized<double>& x) { return x.tanh(); }
@@ -214,14 +94,18 @@ inline void with_activation(Activation activation, const Function& function) {
 }
 
 template <typename C>
-void activate(Activation activation, int64_t m, int64_t n, const C* bias, C* c, int64_t ldc) {
+void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c, int64_t ldc) {
   using Vec = Vectorized<C>;
+  if (ldc == n && (bias.data == nullptr || bias.row_stride == n)) {
+    n *= m;  // one row, so that fewer vectors are used in part
+    m = 1;
+  }
   with_activation(activation, [&](auto constant) {
     for (int64_t i = 0; i < m; ++i) {
       C* row = c + i * ldc;
       for (int64_t j = 0; j < n; j += Vec::size()) {
         Vec value = load(row + j, n - j);
-        if (bias != nullptr) value = value + load(bias + j, n - j);
+        if (bias.data != nullptr) value = value + load(bias.data + i * bias.row_stride + j, n - j);
         store(apply<decltype(constant)::value>(value), row + j, n - j);
       }
     }
@@ -339,6 +223,14 @@ template <typename G, typename S, typename C>
 void delta(Activation activation, int64_t m, int64_t n, bool c_is_zero, Rows<const G> g,
            Rows<const S> h, C* c, int64_t ldc, Rows<C> sum, bool accumulate) {
   using Vec = Vectorized<C>;
+  if constexpr (std::is_same_v<G, C> && std::is_same_v<S, C>) {
+    const bool dense = (g.data == nullptr || g.row_stride == n) && h.row_stride == n && ldc == n &&
+                       sum.row_stride == n;
+    if (dense) {  // one row, so that fewer vectors are used in part
+      n *= m;
+      m = 1;
+    }
+  }
   with_activation(activation, [&](auto constant) {
     C gradients[kPanelColumns], states[kPanelColumns];
     for (int64_t i = 0; i < m; ++i) {

@@ -47,8 +47,9 @@ struct MathKernels {
   /// single row has too few of them to hide the latency of an addition.
   void (*gemv)(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
                int64_t ldc, bool accumulate);
-  /// c[m, n] = f(c + bias), bias: [n] or null.
-  void (*activate)(Activation activation, int64_t m, int64_t n, const C* bias, C* c, int64_t ldc);
+  /// c[m, n] = f(c + bias). bias: [m, n], rows 0 apart where all are one; or absent.
+  void (*activate)(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
+                   int64_t ldc);
   /// out[n] += sum over m of a[m, n].
   void (*add_column_sums)(int64_t m, int64_t n, const C* a, int64_t lda, C* out);
 };
