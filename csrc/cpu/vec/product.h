@@ -26,6 +26,8 @@ constexpr int64_t kCacheLine = 64;
 /// How far ahead of its use a panel is fetched, since it streams from the second-level cache, or
 /// from further away: by itself the machine is late by a tenth of the time.
 constexpr int64_t kPrefetchBytes = 2048;
+/// A panel of fewer bytes stays in the first-level cache.
+constexpr int64_t kPrefetchFrom = 16 * 1024;
 
 /// Stores or adds the first `count` elements of a vector, one by one: at::vec's partial loads and
 /// stores are calls, around which all sums of a block would have to be saved.
@@ -54,12 +56,10 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ld
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) sum[chain][i][v] = Vec(C(0));
 
-  const auto step = [&](auto& into, int64_t p, const C* ahead) __attribute__((always_inline)) {
+  const auto step = [&](auto& into, int64_t p) __attribute__((always_inline)) {
     Vec right[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) right[v] = Vec::loadu(b + p * ldb + v * kSize);
-#pragma GCC unroll 4
-    for (int64_t v = 0; v < NV * kSize; v += kCacheLine / sizeof(C)) __builtin_prefetch(ahead + v);
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i) {
       const Vec left(a.data[i * a.row_stride + p * a.column_stride]);
@@ -67,18 +67,26 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ld
       for (int v = 0; v < NV; ++v) into[i][v] = at::vec::fmadd(left, right[v], into[i][v]);
     }
   };
-  const auto steps = [&](int64_t p, int64_t end, const C* ahead) __attribute__((always_inline)) {
-    for (; p + kChains <= end; p += kChains) {
+  int64_t p = 0;
+  if constexpr (kChains == 1) {
+    constexpr int64_t kRowBytes = NV * sizeof(Vec), kAhead = kPrefetchBytes / kRowBytes;
+    if (k * kRowBytes >= kPrefetchFrom) {
+      const auto fetching_step = [&](const C* ahead) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain, ahead += ldb)
-        step(sum[chain], p + chain, ahead);
+        for (int64_t v = 0; v < NV * kSize; v += kCacheLine / sizeof(C))
+          __builtin_prefetch(ahead + v);
+        step(sum[0], p);
+      };
+      for (; p < k - kAhead; ++p) fetching_step(b + (p + kAhead) * ldb);
+      // At the panel's end its beginning is fetched: the next rows start there.
+      for (; p < k; ++p) fetching_step(b + (p + kAhead - k) * ldb);
     }
-    for (; p < end; ++p, ahead += ldb) step(sum[0], p, ahead);
-  };
-  // At the panel's end its beginning is fetched: the next rows start there.
-  const int64_t ahead = std::min<int64_t>(k, kPrefetchBytes / (NV * sizeof(Vec)));
-  steps(0, k - ahead, b + ahead * ldb);
-  steps(k - ahead, k, b);
+  }
+  for (; p + kChains <= k; p += kChains) {
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains; ++chain) step(sum[chain], p + chain);
+  }
+  for (; p < k; ++p) step(sum[0], p);
 
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
