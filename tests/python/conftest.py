@@ -10,10 +10,6 @@ import torch
 _inductor_cache = tempfile.TemporaryDirectory(prefix="elman-inductor-")
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = _inductor_cache.name
 
-# Where this is set, Inductor (2.11) asserts for torch's own operators what the entries of
-# elman/onnx.py break: that no operator without a lowering has a decomposition.
-os.environ.pop("CI", None)
-
 
 def pytest_addoption(parser):
     parser.addoption("--load", help="a library with kernels that take the place of elman's own")

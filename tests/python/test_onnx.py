@@ -114,3 +114,9 @@ class WithReset(torch.nn.Module):
 def test_what_onnx_has_not_is_refused(make, message):
     with pytest.raises(torch.onnx.OnnxExporterError, match=message):
         torch.onnx.export(make().train(), (torch.randn(7, 3, 4),), dynamo=True, verbose=False)
+
+
+def test_only_an_export_knows_the_decompositions():
+    operators = [op for op in torch._decomp.decomposition_table if str(op).startswith("elman.")]
+    assert not operators
+    assert not torch._decomp.get_decompositions([torch.ops.elman.rnn.default])

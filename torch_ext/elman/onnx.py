@@ -1,14 +1,16 @@
 """What torch.onnx.export(dynamo=True) makes of elman's operators: ONNX's own RNN operator.
 
-Nothing has to be passed to the exporter. It looks into torch's table of decompositions, where
-importing elman enters its operators; outside of an ONNX export these entries do nothing. The cell
-comes as an RNN of one step.
+Nothing has to be passed to the exporter: importing elman adds its operators to the table of
+decompositions that an export makes for itself. No other table of torch's knows of them, since a
+decomposition there would come before elman's kernels elsewhere. The cell comes as an RNN of one
+step.
 
 The models are for inference: what only gradients know (truncation, `carry_scale`) leaves no trace.
 `reset` and dropout in training mode, which ONNX's operator has not, are refused.
 """
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,20 +20,41 @@ __all__: list[str] = []
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
 
 
+_DECOMPOSITIONS: dict[torch._ops.OpOverload, Callable] = {}
+
+
 def _decomposes(op: torch._ops.OpOverload):
-    """Enters a function into torch's table of decompositions, for ONNX exports only."""
+    """Makes a function what `op` becomes in an ONNX export."""
 
     def register(function):
-        @functools.wraps(function)
-        def during_export(*args, **kwargs):
-            return function(*args, **kwargs) if torch.onnx.is_in_onnx_export() else NotImplemented
-
-        torch._decomp.decomposition_table[op] = during_export
-        # Fake tensors prefer a decomposition to a C++ kernel for meta tensors, unless told not to.
-        torch._decomp.meta_table[op] = op
+        _DECOMPOSITIONS[op] = function
         return function
 
     return register
+
+
+def _join_exports() -> None:
+    """Adds the decompositions to the table of each export.
+
+    The exporter offers no public place for this, short of an argument that each caller would have
+    to pass. In a torch that makes its table elsewhere an export says that it does not know elman's
+    operators.
+    """
+    try:
+        from torch.onnx._internal.exporter import _decomp
+
+        create_table = _decomp.create_onnx_friendly_decomposition_table
+    except (ImportError, AttributeError):
+        return
+
+    @functools.wraps(create_table)
+    def create_table_with_elman(*args, **kwargs):
+        return {**create_table(*args, **kwargs), **_DECOMPOSITIONS}
+
+    _decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
+
+
+_join_exports()
 
 
 def _check_inference(
