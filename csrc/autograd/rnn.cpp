@@ -2,6 +2,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/FunctionsManual.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "autograd/node.h"
+#include "autograd/saved_arguments.h"
 #include "checks.h"
 #include "composite/engine.h"
 #include "ops/operators.h"
@@ -25,54 +27,29 @@ using torch::autograd::variable_list;
 /// The node that elman::rnn leaves in the graph: one for a whole stack. Its edges are input, hx,
 /// then params.
 struct ElmanRnnBackward final : Node {
-  SavedVariable input, hx, batch_sizes, reset, carry_scale, output, states, masks;
-  std::vector<SavedVariable> params;
-  std::string nonlinearity;
-  bool has_biases, bidirectional, batch_first;
-  int64_t num_layers, k1, k2;
+  SavedArguments arguments;
+  SavedVariable output, states, masks;
 
   std::string name() const override { return "ElmanRnnBackward"; }
 
   void save(const RnnArguments& args, const at::Tensor& result, const Saved& saved) {
-    input = SavedVariable(args.input, /*is_output=*/false);
-    hx = SavedVariable(args.hx, false);
-    batch_sizes = SavedVariable(args.batch_sizes, false);
-    reset = SavedVariable(args.reset, false);
-    carry_scale = SavedVariable(args.carry_scale, false);
+    arguments.save(args);
     output = SavedVariable(result, /*is_output=*/true);
     states = SavedVariable(saved.states, false);
     masks = SavedVariable(saved.masks, false);
-    params.reserve(args.params.size());
-    for (const at::Tensor& param : args.params) params.emplace_back(param, false);
-    nonlinearity = args.nonlinearity;
-    has_biases = args.has_biases;
-    bidirectional = args.bidirectional;
-    batch_first = args.batch_first;
-    num_layers = args.num_layers;
-    k1 = args.k1;
-    k2 = args.k2;
   }
 
   variable_list apply(variable_list&& grads) override {
     variable_list result(num_outputs());
     if (!grads[0].defined() && !grads[1].defined()) return result;
-    const auto optional = [](at::Tensor tensor) {
-      return tensor.defined() ? std::optional<at::Tensor>(std::move(tensor)) : std::nullopt;
-    };
-    const at::Tensor input_value = input.unpack();
-    const std::optional<at::Tensor> hx_value = optional(hx.unpack());
-    std::vector<at::Tensor> param_values;
-    param_values.reserve(params.size());
-    for (const SavedVariable& param : params) param_values.push_back(param.unpack());
     std::vector<bool> mask(num_outputs());
     for (size_t i = 0; i < mask.size(); ++i) mask[i] = task_should_compute_output(i);
-
-    std::vector<at::Tensor> wanted = call_rnn_backward(
-        {input_value, hx_value, param_values, has_biases, num_layers, /*dropout=*/0,
-         /*train=*/false, bidirectional, batch_first, nonlinearity, k1, k2,
-         optional(batch_sizes.unpack()), optional(reset.unpack()), optional(carry_scale.unpack())},
-        {optional(grads[0]), optional(grads[1]), output.unpack(getptr()),
-         Saved{states.unpack(), masks.unpack()}, mask});
+    const auto same = [](at::Tensor tensor, size_t /*edge*/) { return tensor; };
+    std::vector<at::Tensor> wanted = arguments.with(same, [&](const RnnArguments& args) {
+      return call_rnn_backward(
+          args, {SavedArguments::optional(grads[0]), SavedArguments::optional(grads[1]),
+                 output.unpack(getptr()), Saved{states.unpack(), masks.unpack()}, mask});
+    });
     auto next = wanted.begin();
     for (size_t i = 0; i < mask.size(); ++i) {
       if (mask[i]) result[i] = std::move(*next++);
@@ -81,11 +58,75 @@ struct ElmanRnnBackward final : Node {
   }
 
   void release_variables() override {
-    for (SavedVariable* saved :
-         {&input, &hx, &batch_sizes, &reset, &carry_scale, &output, &states, &masks}) {
-      saved->reset_data();
+    arguments.release();
+    for (SavedVariable* saved : {&output, &states, &masks}) saved->reset_data();
+  }
+};
+
+/// The node that a call's gradient leaves where it is differentiated itself. It runs the gradient
+/// again in plain ATen operators, and differentiates those. Its edges are input, hx, params,
+/// grad_output, grad_h_n.
+struct ElmanRnnBackwardBackward final : Node {
+  SavedArguments arguments;
+  SavedVariable grad_output, grad_h_n, masks;
+  std::vector<bool> output_mask;
+
+  std::string name() const override { return "ElmanRnnBackwardBackward"; }
+
+  void save(const RnnArguments& args, const BackwardArguments& grads) {
+    arguments.save(args);
+    grad_output = SavedVariable(grads.grad_output, /*is_output=*/false);
+    grad_h_n = SavedVariable(grads.grad_h_n, false);
+    masks = SavedVariable(grads.saved.masks, false);
+    output_mask = grads.output_mask;
+  }
+
+  variable_list apply(variable_list&& arrived) override {
+    variable_list result(num_outputs());
+    const bool create_graph = c10::GradMode::is_enabled();
+    const at::AutoGradMode enable(true);
+    std::vector<size_t> edges;
+    variable_list sources;
+    // An alias for each argument, since two of them may be one tensor, with a gradient for each.
+    // One that comes without history is of a transform that has ended, and begins anew.
+    const auto alias = [&](at::Tensor tensor, size_t edge) {
+      if (!task_should_compute_output(edge)) return tensor;
+      edges.push_back(edge);
+      at::Tensor source = tensor.view_as(tensor);
+      if (!source.requires_grad()) source = source.detach().requires_grad_();
+      return sources.emplace_back(std::move(source));
+    };
+    const auto error = [&](const SavedVariable& saved, size_t edge) -> std::optional<at::Tensor> {
+      const at::Tensor tensor = saved.unpack();
+      if (!tensor.defined()) return std::nullopt;
+      return alias(tensor, edge);
+    };
+    // The states are made again, from the arguments.
+    const BackwardArguments grads{error(grad_output, num_outputs() - 2),
+                                  error(grad_h_n, num_outputs() - 1),
+                                  {},
+                                  Saved{{}, masks.unpack()},
+                                  output_mask};
+    const variable_list gradients = arguments.with(alias, [&](const RnnArguments& args) {
+      return composite::differentiable_backward(args, grads);
+    });
+    variable_list differentiated, errors;
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (!arrived[i].defined() || !gradients[i].requires_grad()) continue;
+      differentiated.push_back(gradients[i]);
+      errors.push_back(arrived[i]);
     }
-    for (SavedVariable& param : params) param.reset_data();
+    if (differentiated.empty() || sources.empty()) return result;
+    variable_list found =
+        torch::autograd::grad(differentiated, sources, errors, /*retain_graph=*/create_graph,
+                              create_graph, /*allow_unused=*/true);
+    for (size_t i = 0; i < edges.size(); ++i) result[edges[i]] = std::move(found[i]);
+    return result;
+  }
+
+  void release_variables() override {
+    arguments.release();
+    for (SavedVariable* saved : {&grad_output, &grad_h_n, &masks}) saved->reset_data();
   }
 };
 
@@ -179,21 +220,30 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
   return call_rnn(args);
 }
 
-/// The gradient of a call, itself differentiable: there it is what it says in plain ATen operators.
-/// output, states and masks count as constants, since composite::differentiable_backward makes the
-/// states again from the arguments.
+/// The gradient of a call, itself differentiable. In reverse mode output, states and masks count as
+/// constants, since composite::differentiable_backward makes the states again from the arguments.
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
   using torch::autograd::isFwGradDefined;
   check_arguments(args);
+  const bool forward = any_has_tangent(args) || isFwGradDefined(grads.grad_output) ||
+                       isFwGradDefined(grads.grad_h_n);
+  if (forward) return composite::differentiable_backward(args, grads);
+  std::vector<at::Tensor> gradients;
+  {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    gradients = call_rnn_backward(args, grads);
+  }
   const bool reverse = any_requires_grad(args) ||
                        (c10::GradMode::is_enabled() &&
                         (requires_grad(grads.grad_output) || requires_grad(grads.grad_h_n)));
-  const bool forward = any_has_tangent(args) || isFwGradDefined(grads.grad_output) ||
-                       isFwGradDefined(grads.grad_h_n);
-  if (reverse || forward) return composite::differentiable_backward(args, grads);
-  at::AutoDispatchBelowADInplaceOrView guard;
-  return call_rnn_backward(args, grads);
+  if (!reverse) return gradients;
+  const auto node = make_node<ElmanRnnBackwardBackward>();
+  node->set_next_edges(torch::autograd::collect_next_edges(args.input, args.hx, args.params,
+                                                           grads.grad_output, grads.grad_h_n));
+  for (const at::Tensor& gradient : gradients) torch::autograd::set_history(gradient, node);
+  node->save(args, grads);
+  return gradients;
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ def test_make_fx_with_gradients_inside(mode, truncation):
     assert_close(actual[1], expected[1])
 
 
-@pytest.mark.parametrize("mode", ["real", "fake"])
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
 def test_make_fx_of_a_transformed_function(mode):
     rnn = elman.RNN(4, 6, truncation=(1, 2), dtype=torch.float64)
 
@@ -53,7 +53,10 @@ def test_make_fx_of_a_transformed_function(mode):
     x = torch.randn(5, 3, 4, dtype=torch.float64)
     gradient = torch.func.grad(loss)
     traced = make_fx(gradient, tracing_mode=mode)(parameters, x)
-    x = torch.randn(5, 3, 4, dtype=torch.float64)
+    ops = torch.ops.elman
+    assert calls(traced, ops._rnn_forward.default, ops._rnn_backward.default) == [1, 1]
+    sizes = (5, 3) if mode != "symbolic" else (9, 2)
+    x = torch.randn(*sizes, 4, dtype=torch.float64)
     actual, expected = traced(parameters, x), gradient(parameters, x)
     assert_close(list(actual.values()), list(expected.values()))
 
