@@ -1,0 +1,193 @@
+// A time-series forecaster in C++: a series of numbers is read one by one, and the network says
+// each time what the next one will be. It learns with the sliding window TBPTT(1, k2): each error
+// goes back k2 steps. examples/training/forecaster.py is its counterpart in Python, with a picture.
+//
+// The series is a CSV file of two columns, a time and a number >= 0, such as the sunspots of each
+// year that statsmodels ships:
+//
+//   forecaster --series .../site-packages/statsmodels/datasets/sunspots/sunspots.csv
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/tensor.h>
+#include <elman/elman.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "char_lm/progress.h"
+#include "common/flags.h"
+
+namespace forecaster {
+namespace {
+
+// Forecasts at the beginning that do not count: there is no past to go by.
+constexpr int64_t kWarmUp = 10;
+
+struct Options {
+  std::filesystem::path series;
+  int64_t hidden_size = 16;
+  int64_t truncation = 20;
+  int64_t epochs = 1500;
+  double learning_rate = 5e-3;
+  double known = 0.7;
+  int64_t seed = 1;
+  int64_t threads = 1;
+  std::filesystem::path output = "forecasts.csv";
+  bool help = false;
+};
+
+std::vector<examples::Flag> Flags(Options& o) {
+  return {
+      {"--series", "FILE", "CSV of two columns, a time and a number >= 0", &o.series},
+      {"--hidden", "H", "hidden size", &o.hidden_size},
+      {"--truncation", "k2", "steps that errors go back", &o.truncation},
+      {"--epochs", "N", "passes over the part that is learnt from", &o.epochs},
+      {"--learning-rate", "R", "step size of AdamW at the beginning", &o.learning_rate, 0},
+      {"--known", "P", "part of the series to learn from", &o.known, 0},
+      {"--seed", "N", "seed of the weights", &o.seed, 0},
+      {"--threads", "N", "threads", &o.threads},
+      {"--output", "FILE", "CSV to write: time, number, forecast", &o.output},
+      {"--help", "", "print this", &o.help},
+  };
+}
+
+struct Series {
+  std::vector<std::string> times;
+  at::Tensor numbers;  // [T] float64
+};
+
+Series Load(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error("cannot read " + path.string());
+  Series series;
+  std::vector<double> numbers;
+  std::string line;
+  std::getline(file, line);  // the columns' names
+  while (std::getline(file, line)) {
+    const size_t comma = line.find(',');
+    const char* const text = line.c_str() + comma + 1;
+    char* end = nullptr;
+    const double number = comma == std::string::npos ? NAN : std::strtod(text, &end);
+    if (!(number >= 0) || end == text) {
+      throw std::runtime_error(path.string() +
+                               ": expected a time, a comma and a number >= 0, got '" + line + "'");
+    }
+    series.times.push_back(line.substr(0, comma));
+    numbers.push_back(number);
+  }
+  if (numbers.size() < 3 * kWarmUp) {
+    throw std::runtime_error(path.string() + ": expected at least " + std::to_string(3 * kWarmUp) +
+                             " numbers, got " + std::to_string(numbers.size()));
+  }
+  series.numbers = at::tensor(numbers, at::kDouble);
+  return series;
+}
+
+// Square roots, so that the noise of high and low numbers is alike, at most about 1: [T, 1, 1].
+at::Tensor ToNetwork(const at::Tensor& numbers, double scale) {
+  return (numbers / scale).sqrt().to(at::kFloat).view({-1, 1, 1});
+}
+
+at::Tensor FromNetwork(const at::Tensor& values, double scale) {
+  return values.clamp_min(0).square().flatten().to(at::kDouble) * scale;
+}
+
+// A network that has learnt from x: [T, 1, 1].
+elman::Network Train(const at::Tensor& x, const Options& options) {
+  elman::Network network(elman::NetworkOptions(1, options.hidden_size, 1));
+  network->rnn->options.truncation(1, options.truncation);
+  torch::optim::AdamW optimizer(network->parameters(),
+                                torch::optim::AdamWOptions(options.learning_rate));
+  const int64_t steps = x.size(0) - 1;
+  char_lm::ProgressBar bar(0, options.epochs, HUGE_VAL);
+  for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
+    // Ever smaller steps, down to none.
+    const double way = static_cast<double>(epoch - 1) / static_cast<double>(options.epochs);
+    for (auto& group : optimizer.param_groups())
+      group.options().set_lr(options.learning_rate * (1 + std::cos(M_PI * way)) / 2);
+
+    const at::Tensor forecast = std::get<0>(network->forward(x.narrow(0, 0, steps)));
+    const at::Tensor loss =
+        (forecast - x.narrow(0, 1, steps)).narrow(0, kWarmUp, steps - kWarmUp).square().mean();
+    optimizer.zero_grad();
+    loss.backward();
+    torch::nn::utils::clip_grad_norm_(network->parameters(), 1.0);
+    optimizer.step();
+    bar.Show(epoch, [&] {
+      char status[32];
+      std::snprintf(status, sizeof status, "error %.4f", std::sqrt(loss.item<double>()));
+      return std::string(status);
+    });
+  }
+  bar.Close();
+  return network;
+}
+
+double RootMeanSquare(const at::Tensor& error) {
+  return error.square().mean().sqrt().item<double>();
+}
+
+void Write(const std::filesystem::path& path, const Series& series, const at::Tensor& forecast) {
+  std::ofstream file(path);
+  file << "time,number,forecast\n";
+  for (size_t t = 1; t < series.times.size(); ++t) {
+    const auto i = static_cast<int64_t>(t);
+    file << series.times[t] << ',' << series.numbers[i].item<double>() << ','
+         << forecast[i - 1].item<double>() << '\n';
+  }
+  if (!file.flush()) throw std::runtime_error("cannot write " + path.string());
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  Options options;
+  const std::vector<examples::Flag> flags = Flags(options);
+  const std::string defaults = examples::Describe(flags);
+  examples::ReadCommandLine(argc, argv, flags);
+  if (options.help) {
+    std::printf("usage: %s --series FILE [options]\n\nForecasts a series.\n\n%s", argv[0],
+                defaults.c_str());
+    return 0;
+  }
+  if (options.series.empty()) throw examples::UsageError("--series is missing");
+  if (!(options.known > 0 && options.known < 1))
+    throw examples::UsageError("--known: expected a part between 0 and 1");
+  at::set_num_threads(static_cast<int>(options.threads));
+  torch::manual_seed(static_cast<uint64_t>(options.seed));
+
+  const Series series = Load(options.series);
+  const int64_t total = series.numbers.size(0);
+  const auto known = std::max(2 * kWarmUp, static_cast<int64_t>(options.known * total));
+  const double scale = series.numbers.narrow(0, 0, known).max().item<double>();
+  const at::Tensor x = ToNetwork(series.numbers, scale);
+  elman::Network network = Train(x.narrow(0, 0, known), options);
+
+  const torch::NoGradGuard no_grad;
+  network->eval();
+  // forecast: [T], of the number after each; the last one has not come yet.
+  const at::Tensor forecast = FromNetwork(std::get<0>(network->forward(x)), scale);
+  const at::Tensor last = series.numbers.narrow(0, known - 1, total - known);
+  const at::Tensor truth = series.numbers.narrow(0, known, total - known);
+  std::printf("root mean square error over the last %lld numbers: elman %.2f, last number %.2f\n",
+              static_cast<long long>(total - known),
+              RootMeanSquare(forecast.narrow(0, known - 1, total - known) - truth),
+              RootMeanSquare(last - truth));
+  std::printf("after %s: %.1f\n", series.times.back().c_str(), forecast[-1].item<double>());
+  Write(options.output, series, forecast);
+  std::printf("forecasts: %s\n", std::filesystem::absolute(options.output).c_str());
+  return 0;
+}
+
+}  // namespace forecaster
+
+int main(int argc, char** argv) { return examples::RunMain(argc, argv, forecaster::Main); }
