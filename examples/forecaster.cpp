@@ -169,6 +169,7 @@ int Main(int argc, char** argv) {
   const int64_t total = series.numbers.size(0);
   const auto known = std::max(2 * kWarmUp, static_cast<int64_t>(options.known * total));
   const double scale = series.numbers.narrow(0, 0, known).max().item<double>();
+  if (!(scale > 0)) throw std::runtime_error("the part to learn from holds nothing but zeros");
   const at::Tensor x = ToNetwork(series.numbers, scale);
   elman::Network network = Train(x.narrow(0, 0, known), options);
 

@@ -16,9 +16,10 @@ using NodePointer = decltype(torch::autograd::Edge::function);
 template <typename N, typename... Arguments>
 auto make_node(Arguments&&... arguments) {
   if constexpr (std::is_same_v<NodePointer, std::shared_ptr<torch::autograd::Node>>) {
-    // deleteNode frees long chains of nodes without recursion.
+    // deleteNode frees long chains of nodes without recursion. Unqualified, since releases with the
+    // other pointer do not have it.
     return std::shared_ptr<N>(new N(std::forward<Arguments>(arguments)...),
-                              [](N* node) { torch::autograd::deleteNode(node); });
+                              [](N* node) { deleteNode(node); });
   } else {
     return c10::make_intrusive<N>(std::forward<Arguments>(arguments)...);
   }
