@@ -10,6 +10,7 @@
 
 #include <string>
 
+#include "as_optional.h"
 #include "autograd/node.h"
 #include "autograd/saved_arguments.h"
 #include "checks.h"
@@ -47,7 +48,7 @@ struct ElmanRnnBackward final : Node {
     const auto same = [](at::Tensor tensor, size_t /*edge*/) { return tensor; };
     std::vector<at::Tensor> wanted = arguments.with(same, [&](const RnnArguments& args) {
       return call_rnn_backward(
-          args, {SavedArguments::optional(grads[0]), SavedArguments::optional(grads[1]),
+          args, {detail::as_optional(grads[0]), detail::as_optional(grads[1]),
                  output.unpack(getptr()), Saved{states.unpack(), masks.unpack()}, mask});
     });
     auto next = wanted.begin();
@@ -97,9 +98,9 @@ struct ElmanRnnBackwardBackward final : Node {
       return sources.emplace_back(std::move(source));
     };
     const auto error = [&](const SavedVariable& saved, size_t edge) -> std::optional<at::Tensor> {
-      const at::Tensor tensor = saved.unpack();
+      at::Tensor tensor = saved.unpack();
       if (!tensor.defined()) return std::nullopt;
-      return alias(tensor, edge);
+      return alias(std::move(tensor), edge);
     };
     // The states are made again, from the arguments.
     const BackwardArguments grads{error(grad_output, num_outputs() - 2),
@@ -130,26 +131,14 @@ struct ElmanRnnBackwardBackward final : Node {
   }
 };
 
-bool requires_grad(const std::optional<at::Tensor>& tensor) {
-  return tensor && tensor->requires_grad();
-}
-
 bool any_requires_grad(const RnnArguments& args) {
-  if (!c10::GradMode::is_enabled()) return false;
-  if (args.input.requires_grad() || requires_grad(args.hx)) return true;
-  for (const at::Tensor& param : args.params) {
-    if (param.requires_grad()) return true;
-  }
-  return false;
+  return torch::autograd::compute_requires_grad(args.input, args.hx, args.params);
 }
 
 bool any_has_tangent(const RnnArguments& args) {
   using torch::autograd::isFwGradDefined;
-  if (isFwGradDefined(args.input) || isFwGradDefined(args.hx)) return true;
-  for (const at::Tensor& param : args.params) {
-    if (isFwGradDefined(param)) return true;
-  }
-  return false;
+  return isFwGradDefined(args.input) || isFwGradDefined(args.hx) ||
+         torch::autograd::isFwGradDefinedTensorList(args.params);
 }
 
 /// The tangents of output and h_n: forward mode takes the exact derivative of the forward values,
@@ -234,14 +223,13 @@ std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
     at::AutoDispatchBelowADInplaceOrView guard;
     gradients = call_rnn_backward(args, grads);
   }
-  const bool reverse = any_requires_grad(args) ||
-                       (c10::GradMode::is_enabled() &&
-                        (requires_grad(grads.grad_output) || requires_grad(grads.grad_h_n)));
-  if (!reverse) return gradients;
+  if (!torch::autograd::compute_requires_grad(args.input, args.hx, args.params, grads.grad_output,
+                                              grads.grad_h_n))
+    return gradients;
   const auto node = make_node<ElmanRnnBackwardBackward>();
   node->set_next_edges(torch::autograd::collect_next_edges(args.input, args.hx, args.params,
                                                            grads.grad_output, grads.grad_h_n));
-  for (const at::Tensor& gradient : gradients) torch::autograd::set_history(gradient, node);
+  torch::autograd::set_history(gradients, node);
   node->save(args, grads);
   return gradients;
 }

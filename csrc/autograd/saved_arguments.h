@@ -4,10 +4,10 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "arguments.h"
+#include "as_optional.h"
 
 namespace elman {
 
@@ -42,19 +42,16 @@ class SavedArguments {
   template <typename Use, typename Alias>
   auto with(const Alias& alias, const Use& use) const {
     const at::Tensor input = alias(input_.unpack(), 0);
-    std::optional<at::Tensor> hx = optional(hx_.unpack());
+    std::optional<at::Tensor> hx = detail::as_optional(hx_.unpack());
     if (hx) hx = alias(*hx, 1);
     std::vector<at::Tensor> params;
     params.reserve(params_.size());
     for (size_t i = 0; i < params_.size(); ++i) params.push_back(alias(params_[i].unpack(), i + 2));
     return use(RnnArguments{input, hx, params, has_biases_, num_layers_, /*dropout=*/0,
                             /*train=*/false, bidirectional_, batch_first_, nonlinearity_, k1_, k2_,
-                            optional(batch_sizes_.unpack()), optional(reset_.unpack()),
-                            optional(carry_scale_.unpack())});
-  }
-
-  static std::optional<at::Tensor> optional(at::Tensor tensor) {
-    return tensor.defined() ? std::optional<at::Tensor>(std::move(tensor)) : std::nullopt;
+                            detail::as_optional(batch_sizes_.unpack()),
+                            detail::as_optional(reset_.unpack()),
+                            detail::as_optional(carry_scale_.unpack())});
   }
 
  private:

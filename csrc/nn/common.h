@@ -10,12 +10,9 @@
 #include <string_view>
 #include <variant>
 
-namespace elman::detail {
+#include "as_optional.h"
 
-/// An undefined tensor is how torch's C++ modules say "none"; the operators want an empty optional.
-inline std::optional<torch::Tensor> as_optional(const torch::Tensor& tensor) {
-  return tensor.defined() ? std::optional<torch::Tensor>(tensor) : std::nullopt;
-}
+namespace elman::detail {
 
 /// The operators' name of an activation.
 inline std::string_view schema_name(const Nonlinearity& nonlinearity) {

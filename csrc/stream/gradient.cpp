@@ -92,12 +92,7 @@ struct ElmanStreamBackward final : Node {
 }  // namespace
 
 bool records_gradient(const at::Tensor& input, at::TensorList params) {
-  if (!c10::GradMode::is_enabled()) return false;
-  if (input.requires_grad()) return true;
-  for (const at::Tensor& param : params) {
-    if (param.requires_grad()) return true;
-  }
-  return false;
+  return torch::autograd::compute_requires_grad(input, params);
 }
 
 void record_gradient(const at::Tensor& output, const at::Tensor& input, const StreamModule& module,

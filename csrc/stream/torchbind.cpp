@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "as_optional.h"
 #include "stream/engine.h"
 
 // The truncation engine's objects with a memory, as custom classes of torch: torch.classes.elman.*
@@ -34,8 +35,7 @@ at::Tensor forward(const StreamPointer& self, const at::Tensor& input,
 }
 
 std::optional<at::Tensor> state(const StreamPointer& self) {
-  const auto result = self->engine.state();
-  return result.defined() ? std::optional(result) : std::nullopt;
+  return detail::as_optional(self->engine.state());
 }
 
 c10::Dict<std::string, at::Tensor> state_dict(const StreamPointer& self) {

@@ -5,7 +5,6 @@
 #include <ATen/cpu/vec/functional.h>
 #include <ATen/cpu/vec/vec.h>
 
-#include <algorithm>
 #include <type_traits>
 
 #include "cpu/vec/kernels.h"
