@@ -1,6 +1,9 @@
 """torch.onnx.export(dynamo=True) turns elman's operators into ONNX's RNN; onnxruntime runs it at
 another T and B."""
 
+import subprocess
+import sys
+
 import elman
 import numpy as np
 import onnxruntime
@@ -120,3 +123,19 @@ def test_only_an_export_knows_the_decompositions():
     operators = [op for op in torch._decomp.decomposition_table if str(op).startswith("elman.")]
     assert not operators
     assert not torch._decomp.get_decompositions([torch.ops.elman.rnn.default])
+
+
+@pytest.mark.parametrize("exporter_first", [False, True])
+def test_exports_are_joined_whichever_is_imported_first(exporter_first):
+    exporter = "torch.onnx._internal.exporter._decomp"
+    order = [exporter, "elman"] if exporter_first else ["elman", exporter]
+    program = f"""
+import sys, torch
+for name in {order}:
+    __import__(name)
+    if name == "elman":
+        assert {exporter_first} == ("torch.onnx" in sys.modules)
+table = sys.modules["{exporter}"].create_onnx_friendly_decomposition_table(set())
+assert torch.ops.elman.rnn.default in table
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

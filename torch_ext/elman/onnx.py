@@ -10,7 +10,11 @@ The models are for inference: what only gradients know (truncation, `carry_scale
 """
 
 import functools
+import importlib.abc
+import importlib.util
+import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -33,28 +37,49 @@ def _decomposes(op: torch._ops.OpOverload):
     return register
 
 
-def _join_exports() -> None:
+def _join_exports(decomp: ModuleType) -> None:
     """Adds the decompositions to the table of each export.
 
     The exporter offers no public place for this, short of an argument that each caller would have
     to pass. In a torch that makes its table elsewhere an export says that it does not know elman's
     operators.
     """
-    try:
-        from torch.onnx._internal.exporter import _decomp
-
-        create_table = _decomp.create_onnx_friendly_decomposition_table
-    except (ImportError, AttributeError):
+    create_table = getattr(decomp, "create_onnx_friendly_decomposition_table", None)
+    if create_table is None:
         return
 
     @functools.wraps(create_table)
     def create_table_with_elman(*args, **kwargs):
         return {**create_table(*args, **kwargs), **_DECOMPOSITIONS}
 
-    _decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
+    decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
 
 
-_join_exports()
+class _JoinOnImport(importlib.abc.MetaPathFinder):
+    """Joins the exports when the exporter is imported, so that importing elman need not do it."""
+
+    name = "torch.onnx._internal.exporter._decomp"
+
+    def find_spec(self, name, path, target=None):
+        if name != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_join(module):
+                execute(module)
+                _join_exports(module)
+
+            spec.loader.exec_module = execute_and_join
+        return spec
+
+
+if _JoinOnImport.name in sys.modules:
+    _join_exports(sys.modules[_JoinOnImport.name])
+else:
+    sys.meta_path.insert(0, _JoinOnImport())
 
 
 def _check_inference(
