@@ -45,7 +45,6 @@ struct Options {
   int64_t seed = 1;
   int64_t threads = 0;
   std::filesystem::path picture = "char_stream.svg";
-  bool help = false;
 };
 
 std::vector<examples::Flag> Flags(Options& o) {
@@ -61,7 +60,6 @@ std::vector<examples::Flag> Flags(Options& o) {
       {"--seed", "N", "seed of weights and of reading", &o.seed, 0},
       {"--threads", "N", "threads (0: LibTorch's default)", &o.threads, 0},
       {"--picture", "FILE", "the SVG file to draw into", &o.picture},
-      {"--help", "", "print this", &o.help},
   };
 }
 
@@ -145,15 +143,9 @@ void Report(const Curve& curve) {
 
 int Main(int argc, char** argv) {
   Options options;
-  const std::vector<examples::Flag> flags = Flags(options);
-  const std::string defaults = examples::Describe(flags);
-  examples::ReadCommandLine(argc, argv, flags);
-  if (options.help) {
-    std::printf(
-        "usage: %s [options]\n\nA character model trained with TBPTT(k1, k2) in streams.\n\n%s",
-        argv[0], defaults.c_str());
+  if (!examples::ReadCommandLineOrHelp(argc, argv, Flags(options),
+                                       "A character model trained with TBPTT(k1, k2) in streams."))
     return 0;
-  }
   char_lm::CatchInterrupts();
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   const Text text = Text::Load(options.text.empty() ? char_lm::FindDefaultText() : options.text);

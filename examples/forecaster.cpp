@@ -42,7 +42,6 @@ struct Options {
   int64_t seed = 1;
   int64_t threads = 1;
   std::filesystem::path output = "forecasts.csv";
-  bool help = false;
 };
 
 std::vector<examples::Flag> Flags(Options& o) {
@@ -56,7 +55,6 @@ std::vector<examples::Flag> Flags(Options& o) {
       {"--seed", "N", "seed of the weights", &o.seed, 0},
       {"--threads", "N", "threads", &o.threads},
       {"--output", "FILE", "CSV to write: time, number, forecast", &o.output},
-      {"--help", "", "print this", &o.help},
   };
 }
 
@@ -151,14 +149,9 @@ void Write(const std::filesystem::path& path, const Series& series, const at::Te
 
 int Main(int argc, char** argv) {
   Options options;
-  const std::vector<examples::Flag> flags = Flags(options);
-  const std::string defaults = examples::Describe(flags);
-  examples::ReadCommandLine(argc, argv, flags);
-  if (options.help) {
-    std::printf("usage: %s --series FILE [options]\n\nForecasts a series.\n\n%s", argv[0],
-                defaults.c_str());
+  if (!examples::ReadCommandLineOrHelp(argc, argv, Flags(options), "Forecasts a series.",
+                                       "--series FILE [options]"))
     return 0;
-  }
   if (options.series.empty()) throw examples::UsageError("--series is missing");
   if (!(options.known > 0 && options.known < 1))
     throw examples::UsageError("--known: expected a part between 0 and 1");

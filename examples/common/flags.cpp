@@ -97,6 +97,19 @@ std::string Describe(const std::vector<Flag>& flags) {
   return text.str();
 }
 
+bool ReadCommandLineOrHelp(int argc, char** argv, std::vector<Flag> flags, const std::string& about,
+                           const std::string& usage) {
+  bool help = false;
+  flags.push_back({"--help", "", "print this", &help});
+  const std::string defaults = Describe(flags);
+  ReadCommandLine(argc, argv, flags);
+  if (help) {
+    std::printf("usage: %s %s\n\n%s\n\n%s", argv[0], usage.c_str(), about.c_str(),
+                defaults.c_str());
+  }
+  return !help;
+}
+
 int RunMain(int argc, char** argv, int (*run)(int, char**)) {
   try {
     return run(argc, argv);

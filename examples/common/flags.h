@@ -26,6 +26,11 @@ struct Flag {
 // Sets what the command line says. Throws UsageError.
 void ReadCommandLine(int argc, char** argv, const std::vector<Flag>& flags);
 
+// The same, with --help added to the flags: prints what the program is `about`, its options and
+// their defaults, and returns false. `usage` follows the program's name.
+bool ReadCommandLineOrHelp(int argc, char** argv, std::vector<Flag> flags, const std::string& about,
+                           const std::string& usage = "[options]");
+
 // One line for each flag, with the present value of its target as the default.
 std::string Describe(const std::vector<Flag>& flags);
 

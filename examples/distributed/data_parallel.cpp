@@ -40,7 +40,6 @@ struct Options {
   double learning_rate = 5e-3;
   int64_t seed = 0;
   bool verify = false;
-  bool help = false;
 };
 
 std::vector<examples::Flag> Flags(Options& o) {
@@ -53,7 +52,6 @@ std::vector<examples::Flag> Flags(Options& o) {
       {"--learning-rate", "R", "step size of Adam", &o.learning_rate, 0},
       {"--seed", "N", "seed of weights and sequences", &o.seed, 0},
       {"--verify", "", "compare three steps with those of one process instead", &o.verify},
-      {"--help", "", "print this", &o.help},
   };
 }
 
@@ -209,14 +207,9 @@ int Work(const Options& options, const Group& group) {
 
 int Run(int argc, char** argv) {
   Options options;
-  const std::vector<examples::Flag> flags = Flags(options);
-  const std::string defaults = examples::Describe(flags);
-  examples::ReadCommandLine(argc, argv, flags);
-  if (options.help) {
-    std::printf("usage: %s [options]\n\nTrains on the adding problem with several processes.\n\n%s",
-                argv[0], defaults.c_str());
+  if (!examples::ReadCommandLineOrHelp(argc, argv, Flags(options),
+                                       "Trains on the adding problem with several processes."))
     return 0;
-  }
   return RunProcesses(static_cast<int>(options.processes), [&](const Group& group) {
     if (options.batch % group->getSize() != 0) {
       throw examples::UsageError("--batch " + std::to_string(options.batch) +
