@@ -2,11 +2,13 @@
 
 import pathlib
 
+from svg import LINE, page
+
 K1, K2, CALLS = 2, 6, 6
 CELL, ROW, LEFT, TOP = 34, 30, 150, 34
 # One shade for the weights of each call: what a step was computed with stays with it.
 SHADES = ["#dbe8f5", "#bdd5ec", "#9cc0e2", "#78a8d6", "#528ec8", "#2b6cb0"]
-PASSES, TEXT, LINE, GONE = "#c05621", "#333333", "#bbbbbb", "#ffffff"
+PASSES, GONE = "#c05621", "#ffffff"
 
 
 def row(call, y):
@@ -68,11 +70,7 @@ def draw():
     for (shape, label), x in zip(labels, (LEFT, LEFT + 130, LEFT + 330), strict=True):
         parts.append(f'{shape}<text x="{x + 22}" y="{y}">{label}</text>')
     width = LEFT + CALLS * K1 * CELL + 10
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 14}" width="{width}" '
-        f'font-family="sans-serif" font-size="13" fill="{TEXT}">'
-        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
-    )
+    return page(parts, width, y + 14)
 
 
 if __name__ == "__main__":

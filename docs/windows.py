@@ -2,10 +2,12 @@
 
 import pathlib
 
+from svg import LINE, page
+
 STEPS = 12
 CELL, GAP, LEFT, TOP = 34, 6, 150, 34
 CASES = [(4, 4), (2, 6), (1, 5)]
-COVERED, OWNED, TEXT, LINE = "#a9c7e8", "#2b6cb0", "#333333", "#bbbbbb"
+COVERED, OWNED = "#a9c7e8", "#2b6cb0"
 
 
 def draw():
@@ -41,11 +43,7 @@ def draw():
         parts.append(f'<rect x="{x}" y="{y - 10}" width="16" height="12" rx="2" fill="{fill}"/>')
         parts.append(f'<text x="{x + 22}" y="{y}">{label}</text>')
     width = LEFT + STEPS * CELL + 10
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 14}" width="{width}" '
-        f'font-family="sans-serif" font-size="13" fill="{TEXT}">'
-        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
-    )
+    return page(parts, width, y + 14)
 
 
 if __name__ == "__main__":
