@@ -73,7 +73,7 @@ class WeightGradientBlock {
     });
     const auto add_panel = [&](int64_t j, int64_t columns) {
       C* const panel = x_.get() + j * kReduceRows;
-      const int64_t padded = ceil_div(columns, 16) * 16;
+      const int64_t padded = panel_stride<C>(columns);
       for (const Piece& piece : pieces_)
         load_panel(piece, j, columns, panel + piece.at * padded, padded);
       // delta^T: the strides swapped

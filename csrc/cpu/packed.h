@@ -4,6 +4,13 @@
 
 namespace elman::cpu {
 
+/// The distance of a panel's rows, where `columns` columns are left for it: panels are as wide as a
+/// block of the product, and padded only where a matrix ends.
+template <typename C>
+int64_t panel_stride(int64_t columns) {
+  return std::min(math_kernels<C>().panel_columns, ceil_div(columns, 16) * 16);
+}
+
 /// A matrix [k, n] that stands on the right of products, packed into panels (see
 /// MathKernels::panel_columns) of type C.
 template <typename C>
@@ -17,7 +24,7 @@ class PackedMatrix {
 
   /// The panel whose first column is j, a multiple of panel_columns, and the distance of its rows.
   const C* panel(int64_t j) const { return data_.get() + j * k_; }
-  int64_t stride(int64_t j) const { return std::min(width(), padded(n_ - j)); }
+  int64_t stride(int64_t j) const { return panel_stride<C>(n_ - j); }
 
   /// Packs a row-major matrix [k, n].
   template <typename S>

@@ -86,6 +86,8 @@ def test_packed_input_equals_torch(case):
         (20, 9, 1, 100),
         (6, 4, 65, 129),
         (130, 2, 5, 7),
+        (130, 2, 60, 64),  # more rows than a block of the weights' gradient sums at a time
+        (60, 9, 64, 128),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
