@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "cpu/common.h"
+#include "cpu/factors.h"
 #include "cpu/gradients.h"
 #include "cpu/packed.h"
 #include "cpu/rnn.h"
@@ -11,7 +12,7 @@ namespace {
 
 /// The backward pass of a stack: sweeps (the recurrent part) from the top layer down, each followed
 /// by the products that turn its Delta into gradients.
-template <typename S>
+template <typename S, typename P>
 class StackSweep {
  public:
   using C = compute_t<S>;
@@ -41,19 +42,19 @@ class StackSweep {
   /// carry_scale: [T, B] or null.
   const C* carry_scale() const { return static_cast<const C*>(stack_.carry_scale); }
 
-  PackedMatrix<C> packed(const void* weight, int64_t columns) const {
-    PackedMatrix<C> matrix(shape_.hidden_size, columns);
+  PackedMatrix<P> packed(const void* weight, int64_t columns) const {
+    PackedMatrix<P> matrix(shape_.hidden_size, columns);
     matrix.pack(static_cast<const S*>(weight));
     return matrix;
   }
 
-  SweepCell<S> sweep_cell(int64_t layer, int64_t direction, const PackedMatrix<C>& weight_hh,
-                          C* delta) const {
+  SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const PackedMatrix<P>& weight_hh,
+                             C* delta) const {
     const int64_t hidden = shape_.hidden_size;
-    SweepCell<S> cell{&weight_hh,     states(layer) + direction * hidden,
-                      nullptr,        delta,
-                      direction == 1, stack_.reset,
-                      carry_scale()};
+    SweepCell<S, P> cell{&weight_hh,     states(layer) + direction * hidden,
+                         nullptr,        delta,
+                         direction == 1, stack_.reset,
+                         carry_scale()};
     if (stack_.grad_h_n != nullptr)
       cell.grad_h_n =
           static_cast<const S*>(stack_.grad_h_n) + index(layer, direction) * shape_.batch * hidden;
@@ -91,10 +92,10 @@ class StackSweep {
     const Buffer<C> delta(layer_size_);
     for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
       if (!wanted(layer) && !wanted_below(layer)) return;
-      std::vector<PackedMatrix<C>> weight_hh;
+      std::vector<PackedMatrix<P>> weight_hh;
       for (int64_t d = 0; d < directions; ++d)
         weight_hh.push_back(packed(stack_.cells[index(layer, d)].weight_hh, hidden));
-      std::vector<SweepCell<S>> cells;
+      std::vector<SweepCell<S, P>> cells;
       for (int64_t d = 0; d < directions; ++d) {
         cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden));
         if (layer < shape_.num_layers - 1) cells[d].grad_h = cells[d].delta;
@@ -118,15 +119,15 @@ class StackSweep {
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
     const Buffer<C> delta(layers * layer_size_);
     std::fill_n(delta.get(), layers * layer_size_, C(0));
-    std::vector<PackedMatrix<C>> weight_hh, weight_ih;
+    std::vector<PackedMatrix<P>> weight_hh, weight_ih;
     int64_t lowest = layers - 1;  // layers below it are not asked for anything
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
       if (wanted(layer) || wanted_below(layer)) lowest = layer;
       weight_hh.push_back(packed(stack_.cells[layer].weight_hh, hidden));
       weight_ih.push_back(layer > 0 ? packed(stack_.cells[layer].weight_ih, hidden)
-                                    : PackedMatrix<C>());
+                                    : PackedMatrix<P>());
     }
-    std::vector<SweepCell<S>> cells;  // from the top down
+    std::vector<SweepCell<S, P>> cells;  // from the top down
     for (int64_t layer = layers - 1; layer >= lowest; --layer) {
       const int64_t i = layers - 1 - layer;
       cells.push_back(sweep_cell(layer, 0, weight_hh[i], delta.get() + layer * layer_size_));
@@ -147,7 +148,7 @@ class StackSweep {
 
   /// The gradients of a cell's own parameters and of its initial state, from its Delta.
   void finish_cell(int64_t layer, int64_t direction, const C* delta,
-                   const PackedMatrix<C>& weight_hh) const {
+                   const PackedMatrix<P>& weight_hh) const {
     const int64_t hidden = shape_.hidden_size, rows = shape_.rows();
     const int64_t input_size = shape_.layer_input_size(layer);
     const CellGradients& grads = stack_.grads[index(layer, direction)];
@@ -158,20 +159,21 @@ class StackSweep {
           rows,
           {layer == 0 ? static_cast<const S*>(stack_.input) : states(layer - 1), input_size}};
       if (mask_below(layer) != nullptr) all.mask = {mask_below(layer), input_size};
-      weight_gradient(hidden, input_size, rows_of(delta), {all}, static_cast<S*>(grads.weight_ih));
+      weight_gradient<S, P>(hidden, input_size, rows_of(delta), {all},
+                            static_cast<S*>(grads.weight_ih));
     }
     if (grads.weight_hh != nullptr)
-      weight_gradient(hidden, hidden, rows_of(delta), entering_states(layer, direction),
-                      static_cast<S*>(grads.weight_hh));
+      weight_gradient<S, P>(hidden, hidden, rows_of(delta), entering_states(layer, direction),
+                            static_cast<S*>(grads.weight_hh));
     if (grads.bias_ih != nullptr || grads.bias_hh != nullptr)
       bias_gradient(rows, hidden, rows_of(delta), static_cast<S*>(grads.bias_ih),
                     static_cast<S*>(grads.bias_hh));
     if (stack_.grad_hx != nullptr) {
       const int64_t batch = shape_.batch;
       const Buffer<C> buffer(batch * hidden);
-      input_gradient<S>(batch, {{initial_delta(direction == 1, delta, buffer.get()), &weight_hh}},
-                        nullptr,
-                        static_cast<S*>(stack_.grad_hx) + index(layer, direction) * batch * hidden);
+      input_gradient<S, P>(
+          batch, {{initial_delta(direction == 1, delta, buffer.get()), &weight_hh}}, nullptr,
+          static_cast<S*>(stack_.grad_hx) + index(layer, direction) * batch * hidden);
     }
   }
 
@@ -246,14 +248,14 @@ class StackSweep {
   /// mask below it.
   template <typename Out>
   void hand_down(int64_t layer, const C* delta, Out* out, bool in_place) const {
-    std::vector<PackedMatrix<C>> weights;
+    std::vector<PackedMatrix<P>> weights;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       weights.push_back(
           packed(stack_.cells[index(layer, d)].weight_ih, shape_.layer_input_size(layer)));
-    std::vector<InputGradientTerm<C>> terms;
+    std::vector<InputGradientTerm<P>> terms;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       terms.push_back({rows_of(delta + d * shape_.hidden_size), &weights[d]});
-    input_gradient<S>(shape_.rows(), terms, mask_below(layer), out, in_place);
+    input_gradient<S, P>(shape_.rows(), terms, mask_below(layer), out, in_place);
   }
 
   const StackBackward& stack_;
@@ -265,7 +267,8 @@ class StackSweep {
 
 template <typename S>
 void rnn_backward(const StackBackward& stack) {
-  StackSweep<S>(stack).run();
+  with_factors<S>(stack.windows.count * stack.shape.batch, stack.shape.hidden_size,
+                  [&](auto factor) { StackSweep<S, decltype(factor)>(stack).run(); });
 }
 
 template void rnn_backward<double>(const StackBackward&);

@@ -7,15 +7,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
-
-/// The type that values of storage type S are computed in.
-template <typename S>
-using compute_t = std::conditional_t<std::is_same_v<S, double>, double, float>;
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -64,11 +59,13 @@ void parallel_tasks(int64_t tasks, double flops, const Run& run) {
   const int64_t threads = tasks == 1 ? 1 : std::min(tasks, threads_for(flops));
   if (threads == 1) {
     for (int64_t i = 0; i < tasks; ++i) run(i);
+    release_matrix_unit();
     return;
   }
   std::atomic<int64_t> next{0};
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     for (int64_t i = next++; i < tasks; i = next++) run(i);
+    release_matrix_unit();
   });
 }
 

@@ -16,13 +16,13 @@ namespace {
 /// first the tile's product with W_x, then step after step the recurrent product with bias and
 /// activation in its epilogue. Steps are counted as they are made, in reverse from the last one on.
 /// Several threads may be members of one run, each with some columns of every row.
-template <typename S>
+template <typename S, typename P>
 class ForwardRows {
  public:
   using C = compute_t<S>;
 
   /// `alone`: no other thread is at work, so that all of them can share the products with W_x.
-  ForwardRows(const ForwardLayer<S>& layer, const ForwardCell<S>& cell, BatchRange range,
+  ForwardRows(const ForwardLayer<S, P>& layer, const ForwardCell<S, P>& cell, BatchRange range,
               bool alone, int64_t members = 1, int64_t max_tile = INT64_MAX)
       : layer_(layer),
         shape_(layer.shape()),
@@ -31,6 +31,7 @@ class ForwardRows {
         hidden_(shape_.hidden_size),
         stride_(shape_.features()),
         ld_(kInPlace ? stride_ : hidden_),
+        carried_ld_(kDirect ? stride_ : hidden_),
         whole_(range.size() == shape_.batch),
         alone_(alone),
         tile_(std::clamp<int64_t>(
@@ -39,14 +40,14 @@ class ForwardRows {
         x_buffer_(layer.reads_x_directly() ? 0
                                            : members * tile_ * range.size() * layer.input_size()),
         scratch_(kInPlace ? 0 : tile_ * range.size() * hidden_),
-        last_of_tile_(kInPlace ? 0 : range.size() * hidden_),
-        hx_buffer_(kInPlace || cell.hx == nullptr ? 0 : range.size() * hidden_),
+        last_of_tile_(kDirect ? 0 : range.size() * hidden_),
+        hx_buffer_(kDirect || cell.hx == nullptr ? 0 : range.size() * hidden_),
         entering_(layer.reset() != nullptr ? members * range.size() * hidden_ : 0),
         hx_(cell.hx != nullptr ? initial_states() : nullptr) {}
 
   /// The states of the step before.
   struct Carried {
-    const C* data = nullptr;
+    const P* data = nullptr;
     int64_t count = 0;
   };
 
@@ -71,12 +72,15 @@ class ForwardRows {
       if (count == 0) continue;  // the sequences have ended or, in reverse, not begun
       C* const state = pre(t, t0);
       advance(member, t, count, carried, state);
-      if constexpr (!kInPlace) round_states(member, count, state, h_row(t));
       keep_final(member, t, count);
-      carried = {state, count};
+      if constexpr (kDirect) {
+        carried = {h_row(t), count};
+      } else {
+        carried = {state, count};
+      }
       if (!member.meet(hidden_)) return false;
     }
-    if constexpr (!kInPlace) {
+    if constexpr (!kDirect) {
       for (int64_t i = 0; i < carried.count && carried.data != last_of_tile_.get(); ++i)
         std::copy(carried.data + i * hidden_ + member.first,
                   carried.data + i * hidden_ + member.end,
@@ -88,7 +92,8 @@ class ForwardRows {
   }
 
  private:
-  static constexpr bool kInPlace = ForwardLayer<S>::kInPlace;
+  static constexpr bool kInPlace = ForwardLayer<S, P>::kInPlace;
+  static constexpr bool kDirect = ForwardLayer<S, P>::kDirect;
   /// Bytes of pre-activations that are made at a time, to stay in the second-level cache.
   static constexpr int64_t kTileBytes = 128 * 1024;
   /// Rows of the product with W_x that a thread takes where all share it.
@@ -109,14 +114,14 @@ class ForwardRows {
     }
   }
 
-  /// hx: [rows, H] as C.
-  const C* initial_states() const {
+  /// hx: [rows, H] as factors.
+  const P* initial_states() const {
     const S* const hx = cell_.hx + range_.first * hidden_;
-    if constexpr (kInPlace) {
+    if constexpr (kDirect) {
       return hx;
     } else {
       for_panels(hidden_, [&](int64_t j, int64_t columns) {
-        storage_kernels<S, C>().load(range_.size(), columns, columns, {hx + j, hidden_},
+        storage_kernels<S, P>().load(range_.size(), columns, columns, {hx + j, hidden_},
                                      hx_buffer_.get() + j, hidden_);
       });
       return hx_buffer_.get();
@@ -126,53 +131,51 @@ class ForwardRows {
   /// The product with W_x for the steps [t0, t1).
   void project_tile(const Member& member, int64_t t0, int64_t t1) const {
     const int64_t slot = range_.size() * layer_.input_size();
-    C* const buffer = x_buffer_.get() + member.index * tile_ * slot;
+    const Multiply<P> project = product_kernels<P>().gemm;
+    P* const buffer = x_buffer_.get() + member.index * tile_ * slot;
     if (whole_) {  // the steps' rows follow each other
       const int64_t first = shape_.offset(t0), rows = shape_.offset(t1) - first;
       const int64_t block = alone_ ? kSharedRows : rows;
       const double flops = 2.0 * rows * layer_.input_size() * hidden_;
       parallel_tasks(ceil_div(rows, block), flops, [&](int64_t index) {
         const int64_t row = index * block, count = std::min(block, rows - row);
-        const StridedMatrix<C> x =
+        const StridedMatrix<P> x =
             layer_.x_rows(first + row, count, buffer + row * layer_.input_size());
         for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
-          multiply_columns(math_kernels<C>().gemm, count, x, cell_.weight_ih, j, columns,
+          multiply_columns(project, count, x, cell_.weight_ih, j, columns,
                            pre(t0, t0) + row * ld_ + j, ld_, false);
         });
       });
       return;
     }
-    std::vector<StridedMatrix<C>> x;
+    std::vector<StridedMatrix<P>> x;
     x.reserve(t1 - t0);
     for (int64_t t = t0; t < t1; ++t)
       x.push_back(layer_.x_rows(range_.row(shape_, t), alive(t), buffer + (t - t0) * slot));
     for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
       for (int64_t t = t0; t < t1; ++t)
-        multiply_columns(math_kernels<C>().gemm, alive(t), x[t - t0], cell_.weight_ih, j, columns,
-                         pre(t, t0) + j, ld_, false);
+        multiply_columns(project, alive(t), x[t - t0], cell_.weight_ih, j, columns, pre(t, t0) + j,
+                         ld_, false);
     });
   }
 
   /// The states that enter a step: rows [first, first + count) of it.
   struct Entering {
-    const C* data;
+    const P* data;
     int64_t stride;
     int64_t first, count;
   };
 
-  /// One step: pre = f(pre + previous W_h^T + bias), in place.
+  /// One step: h = f(pre + previous W_h^T + bias).
   void advance(const Member& member, int64_t t, int64_t count, const Carried& carried,
                C* state) const {
     // Sequences that begin with this step, in reverse after the first one, start from hx.
     const int64_t known = std::min(carried.count, count);
-    Entering parts[] = {{carried.data, ld_, 0, known}, {nullptr, hidden_, known, 0}};
+    Entering parts[] = {{carried.data, carried_ld_, 0, known}, {nullptr, hidden_, known, 0}};
     if (hx_ != nullptr) parts[1] = {hx_ + known * hidden_, hidden_, known, count - known};
     if (layer_.reset() != nullptr) apply_reset(member, t, parts);
 
-    const auto& kernels = math_kernels<C>();
-    // The rows of the step decide, not those of a thread, so that threads do not show in the
-    // result.
-    const auto multiply = shape_.batch_at(t) == 1 ? kernels.gemv : kernels.gemm;
+    const Multiply<P> multiply = multiply_for<P>(shape_.batch_at(t), hidden_);
     const C* const bias = cell_.bias.get();
     const int64_t bias_stride = cell_.bias_rows > 1 ? hidden_ : 0;
     for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
@@ -181,8 +184,15 @@ class ForwardRows {
           multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
                            columns, state + part.first * ld_ + j, ld_, true);
       }
-      kernels.activate(shape_.activation, count, columns,
-                       {bias != nullptr ? bias + j : nullptr, bias_stride}, state + j, ld_);
+      const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
+      if constexpr (kInPlace) {
+        math_kernels<C>().activate(shape_.activation, count, columns, panel_bias, state + j, ld_);
+      } else {
+        // Unless the next step reads the states as they are stored, it is to see what is stored.
+        storage_kernels<S, C>().activate_and_store(shape_.activation, count, columns, panel_bias,
+                                                   state + j, ld_, {h_row(t) + j, stride_},
+                                                   /*take_back=*/!kDirect);
+      }
     });
   }
 
@@ -193,16 +203,16 @@ class ForwardRows {
     const int64_t known = alive(border);
     if (known == 0) return;
     const bool* const reset = layer_.reset() + range_.row(shape_, border);
-    C* const buffer = entering_.get() + member.index * range_.size() * hidden_;
+    P* const buffer = entering_.get() + member.index * range_.size() * hidden_;
     for (Entering& part : parts) {
       const int64_t end = std::min(known, part.first + part.count);
       if (part.first >= end) continue;
       if (std::find(reset + part.first, reset + end, true) == reset + end) continue;
-      C* const copy = buffer + part.first * hidden_;
+      P* const copy = buffer + part.first * hidden_;
       for (int64_t i = 0; i < part.count; ++i) {
-        C* const to = copy + i * hidden_;
+        P* const to = copy + i * hidden_;
         if (part.first + i < known && reset[part.first + i]) {
-          std::fill_n(to, hidden_, C(0));
+          std::fill_n(to, hidden_, P(0));
         } else {
           std::copy_n(part.data + i * part.stride, hidden_, to);
         }
@@ -212,15 +222,6 @@ class ForwardRows {
     }
   }
 
-  /// Stores a step's states as S and takes them back, so that the next step sees what is stored.
-  void round_states(const Member& member, int64_t count, C* state, S* h) const {
-    const auto& kernels = storage_kernels<S, C>();
-    for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
-      kernels.store(count, columns, state + j, hidden_, {h + j, stride_});
-      kernels.load(count, columns, columns, {h + j, stride_}, state + j, hidden_);
-    });
-  }
-
   void keep_final(const Member& member, int64_t t, int64_t count) const {
     const S* const h = h_row(t);
     for (int64_t i = range_.first_final(shape_, t, cell_.reverse); i < count; ++i)
@@ -228,38 +229,38 @@ class ForwardRows {
                 cell_.h_n + (range_.first + i) * hidden_ + member.first);
   }
 
-  const ForwardLayer<S>& layer_;
+  const ForwardLayer<S, P>& layer_;
   const StackShape& shape_;
-  const ForwardCell<S>& cell_;
+  const ForwardCell<S, P>& cell_;
   const BatchRange range_;
   const int64_t hidden_;
   const int64_t stride_;          ///< distance of the states' rows, D * H
   const int64_t ld_;              ///< distance of the rows computed in
+  const int64_t carried_ld_;      ///< distance of the rows that the next step reads
   const bool whole_;              ///< all rows of the batch
   const bool alone_;              ///< no other thread is at work
   const int64_t tile_;            ///< steps
-  const Buffer<C> x_buffer_;      ///< each member's input of a tile, if it is not read directly
+  const Buffer<P> x_buffer_;      ///< each member's input of a tile, if it is not read directly
   const Buffer<C> scratch_;       ///< the tile's states as C, if they are not computed in place;
-  const Buffer<C> last_of_tile_;  ///< [rows, H], and the last of them
-  const Buffer<C> hx_buffer_;     ///< [rows, H]
-  const Buffer<C> entering_;      ///< [members, rows, H], the states after resets
-  const C* const hx_;             ///< [rows, H] or null
+  const Buffer<P> last_of_tile_;  ///< [rows, H], and the last of them
+  const Buffer<P> hx_buffer_;     ///< [rows, H]
+  const Buffer<P> entering_;      ///< [members, rows, H], the states after resets
+  const P* const hx_;             ///< [rows, H] or null
 };
 
 /// Runs one layer, in its one or two directions.
-template <typename S>
-void run_layer(const ForwardLayer<S>& layer) {
-  using C = compute_t<S>;
+template <typename S, typename P>
+void run_layer(const ForwardLayer<S, P>& layer) {
   const StackShape& shape = layer.shape();
   const int64_t directions = layer.cells().size(), hidden = shape.hidden_size;
   const double flops = 2.0 * shape.rows() * hidden * (layer.input_size() + hidden) * directions;
   const int64_t threads = threads_for(flops);
-  const int64_t members = team_size<C>(threads, shape.batch, hidden);
+  const int64_t members = team_size<P>(threads, shape.batch, hidden);
   if (members > 1) {
     const double step_flops = 2.0 * shape.batch * hidden * hidden;
-    for (const ForwardCell<S>& cell : layer.cells()) {
-      const ForwardRows<S> rows(layer, cell, {0, shape.batch}, false, members);
-      run_team<C>(members, hidden, step_flops, [&](const Member& member) { rows.run(member); });
+    for (const ForwardCell<S, P>& cell : layer.cells()) {
+      const ForwardRows<S, P> rows(layer, cell, {0, shape.batch}, false, members);
+      run_team<P>(members, hidden, step_flops, [&](const Member& member) { rows.run(member); });
     }
     return;
   }
@@ -271,21 +272,21 @@ void run_layer(const ForwardLayer<S>& layer) {
   const std::vector<BatchRange> ranges = split_batch(shape, splits);
   const int64_t tasks = splits * directions;
   parallel_tasks(tasks, flops, [&](int64_t task) {
-    ForwardRows<S>(layer, layer.cells()[task / splits], ranges[task % splits], tasks == 1)
+    ForwardRows<S, P>(layer, layer.cells()[task / splits], ranges[task % splits], tasks == 1)
         .run(alone(hidden));
   });
 }
 
 /// How many threads the layers of a one-directional stack should share, where one layer does not
 /// occupy them.
-template <typename S>
+template <typename P>
 int64_t wavefront_threads(const StackForward& stack) {
   const StackShape& shape = stack.shape;
   if (shape.num_layers == 1 || shape.num_directions == 2 || shape.batch == 0) return 1;
   const double flops = 4.0 * shape.rows() * shape.hidden_size * shape.hidden_size;
   const int64_t threads = threads_for(flops);
   if (shape.batch >= 2 * threads) return 1;
-  if (team_size<compute_t<S>>(threads, shape.batch, shape.hidden_size) > 1) return 1;
+  if (team_size<P>(threads, shape.batch, shape.hidden_size) > 1) return 1;
   // Layers that write to the same memory by turns cannot run side by side.
   for (size_t layer = 2; layer < stack.states.size(); ++layer) {
     if (stack.states[layer] == stack.states[layer - 2]) return 1;
@@ -294,34 +295,40 @@ int64_t wavefront_threads(const StackForward& stack) {
 }
 
 /// Runs all layers, each a tile of steps behind the one below it.
-template <typename S>
+template <typename S, typename P>
 void run_layers_together(const StackForward& stack) {
   const StackShape& shape = stack.shape;
   const int64_t layers = shape.num_layers;
   // Short tiles, so that the upper layers need not wait for long, or the lower ones at the end.
   const int64_t tile = std::max<int64_t>(8, shape.steps / (8 * layers));
-  std::deque<ForwardLayer<S>> prepared;
-  std::deque<ForwardRows<S>> rows;
+  std::deque<ForwardLayer<S, P>> prepared;
+  std::deque<ForwardRows<S, P>> rows;
   for (int64_t layer = 0; layer < layers; ++layer) {
     prepared.emplace_back(stack, layer);
     rows.emplace_back(prepared.back(), prepared.back().cells()[0], BatchRange{0, shape.batch},
                       /*alone=*/false, /*members=*/1, tile);
   }
-  std::vector<typename ForwardRows<S>::Carried> carried(layers);
-  run_wavefront(layers, rows[0].tiles(), wavefront_threads<S>(stack),
+  std::vector<typename ForwardRows<S, P>::Carried> carried(layers);
+  run_wavefront(layers, rows[0].tiles(), wavefront_threads<P>(stack),
                 [&](int64_t layer, int64_t index) {
                   Member everything = alone(shape.hidden_size);
                   rows[layer].run_tile(everything, index, carried[layer]);
                 });
 }
 
+template <typename S, typename P>
+void run_stack(const StackForward& stack) {
+  if (wavefront_threads<P>(stack) > 1) return run_layers_together<S, P>(stack);
+  for (int64_t layer = 0; layer < stack.shape.num_layers; ++layer)
+    run_layer(ForwardLayer<S, P>(stack, layer));
+}
+
 }  // namespace
 
 template <typename S>
 void rnn_forward(const StackForward& stack) {
-  if (wavefront_threads<S>(stack) > 1) return run_layers_together<S>(stack);
-  for (int64_t layer = 0; layer < stack.shape.num_layers; ++layer)
-    run_layer(ForwardLayer<S>(stack, layer));
+  with_factors<S>(stack.shape.batch, stack.shape.hidden_size,
+                  [&](auto factor) { run_stack<S, decltype(factor)>(stack); });
 }
 
 template void rnn_forward<double>(const StackForward&);

@@ -4,17 +4,19 @@
 #include <vector>
 
 #include "cpu/common.h"
+#include "cpu/factors.h"
 #include "cpu/packed.h"
 #include "stack.h"
 
 namespace elman::cpu {
 
-/// One layer in one direction, ready to run forward.
-template <typename S>
+/// One layer in one direction, ready to run forward: states are stored as S, the products' factors
+/// are of type P.
+template <typename S, typename P>
 struct ForwardCell {
   using C = compute_t<S>;
-  PackedMatrix<C> weight_ih;  ///< [I_l, H]
-  PackedMatrix<C> weight_hh;  ///< [H, H]
+  PackedMatrix<P> weight_ih;  ///< [I_l, H]
+  PackedMatrix<P> weight_hh;  ///< [H, H]
   Buffer<C> bias;     ///< [bias_rows, H], bias_ih + bias_hh in each row, if there are biases
   int64_t bias_rows;  ///< 1, or B
   const S* hx;        ///< hx: [B, H] or null
@@ -24,7 +26,7 @@ struct ForwardCell {
 };
 
 /// One layer in its one or two directions, ready to run forward: its packed weights, and its input.
-template <typename S>
+template <typename S, typename P>
 class ForwardLayer {
  public:
   using C = compute_t<S>;
@@ -32,6 +34,8 @@ class ForwardLayer {
   /// Whether the states' own memory holds what is computed: pre-activations are then made where h_t
   /// goes.
   static constexpr bool kInPlace = std::is_same_v<S, C>;
+  /// Whether products read their left factors where they are stored.
+  static constexpr bool kDirect = std::is_same_v<S, P>;
 
   ForwardLayer(const StackForward& stack, int64_t layer)
       : shape_(stack.shape),
@@ -46,27 +50,26 @@ class ForwardLayer {
   }
 
   const StackShape& shape() const { return shape_; }
-  const std::vector<ForwardCell<S>>& cells() const { return cells_; }
+  const std::vector<ForwardCell<S, P>>& cells() const { return cells_; }
   int64_t input_size() const { return input_size_; }
   /// reset: [T, B] or null.
   const bool* reset() const { return reset_; }
 
   /// Whether the layer's input can be read as it lies in memory.
-  bool reads_x_directly() const { return kInPlace && mask_ == nullptr; }
+  bool reads_x_directly() const { return kDirect && mask_ == nullptr; }
 
-  /// `count` rows of the layer's input from row `row` on, as a matrix of C; loaded into `buffer`
+  /// `count` rows of the layer's input from row `row` on, as a left factor; loaded into `buffer`
   /// where they have to be converted or multiplied with the dropout mask.
-  StridedMatrix<C> x_rows(int64_t row, int64_t count, C* buffer) const {
+  StridedMatrix<P> x_rows(int64_t row, int64_t count, P* buffer) const {
     const S* const x = x_ + row * input_size_;
-    if constexpr (kInPlace) {
+    if constexpr (kDirect) {
       if (mask_ == nullptr) return {x, input_size_, 1};
     }
-    const auto& kernels = storage_kernels<S, C>();
+    const S* const mask = mask_ == nullptr ? nullptr : mask_ + row * input_size_;
     for_panels(input_size_, [&](int64_t j, int64_t columns) {
-      kernels.load(count, columns, columns, {x + j, input_size_}, buffer + j, input_size_);
-      if (mask_ != nullptr)
-        kernels.scale(count, columns, {mask_ + row * input_size_ + j, input_size_}, buffer + j,
-                      input_size_);
+      load_factors<S, P>(count, columns, columns, {x + j, input_size_},
+                         {mask == nullptr ? nullptr : mask + j, input_size_}, buffer + j,
+                         input_size_);
     });
     return {buffer, input_size_, 1};
   }
@@ -80,13 +83,13 @@ class ForwardLayer {
            shape_.batch * hidden <= 4096;
   }
 
-  ForwardCell<S> prepare(const StackForward& stack, int64_t direction) const {
+  ForwardCell<S, P> prepare(const StackForward& stack, int64_t direction) const {
     const int64_t hidden = shape_.hidden_size;
     const int64_t index = layer_ * shape_.num_directions + direction;
     const CellParameters& parameters = stack.cells[index];
-    ForwardCell<S> cell{
-        PackedMatrix<C>(input_size_, hidden),
-        PackedMatrix<C>(hidden, hidden),
+    ForwardCell<S, P> cell{
+        PackedMatrix<P>(input_size_, hidden),
+        PackedMatrix<P>(hidden, hidden),
         {},
         repeats_bias() ? std::max<int64_t>(1, shape_.batch) : 1,
         static_cast<const S*>(parameters.hx),
@@ -115,7 +118,7 @@ class ForwardLayer {
   int64_t input_size_;  ///< I_l
   const S* x_;          ///< x: [T, B, I_l]
   const S* mask_ = nullptr;
-  std::vector<ForwardCell<S>> cells_;
+  std::vector<ForwardCell<S, P>> cells_;
 };
 
 }  // namespace elman::cpu

@@ -18,10 +18,13 @@ struct RowSegment {
   const bool* reset = nullptr;        ///< reset: [count], where x counts as zero, or null
 };
 
+/// The gradients' products have factors of type P, to which delta is rounded where that is not what
+/// it is computed in.
+///
 /// gradient[H, n] = sum over the segments' rows r of delta[r, :]^T x[r, :]; delta: [rows, H].
 /// Written as S. The sum is cut every kReduceRows rows, wherever the threads are: results do not
 /// depend on their number.
-template <typename S>
+template <typename S, typename P>
 void weight_gradient(int64_t hidden, int64_t n, Rows<const compute_t<S>> delta,
                      const std::vector<RowSegment<S>>& segments, S* gradient);
 
@@ -31,17 +34,17 @@ void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta,
                    S* second);
 
 /// One term delta W of the gradient of a layer's input (one for each direction).
-template <typename C>
+template <typename P>
 struct InputGradientTerm {
-  Rows<const C> delta;            ///< delta: [rows, H]
-  const PackedMatrix<C>* weight;  ///< W: [H, n]
+  Rows<const compute_t<P>> delta;  ///< delta: [rows, H]
+  const PackedMatrix<P>* weight;   ///< W: [H, n]
 };
 
 /// out[rows, n] = (sum of delta W over the terms) * mask, dense, as `Out` (S or the compute type).
 /// mask: [rows, n] or null. With `in_place`, row r of out is the memory that the terms' rows r lie
 /// in.
-template <typename S, typename Out>
-void input_gradient(int64_t rows, const std::vector<InputGradientTerm<compute_t<S>>>& terms,
-                    const S* mask, Out* out, bool in_place = false);
+template <typename S, typename P, typename Out>
+void input_gradient(int64_t rows, const std::vector<InputGradientTerm<P>>& terms, const S* mask,
+                    Out* out, bool in_place = false);
 
 }  // namespace elman::cpu

@@ -6,75 +6,145 @@ namespace elman::cpu {
 
 /// The distance of a panel's rows, where `columns` columns are left for it: panels are as wide as a
 /// block of the product, and padded only where a matrix ends.
-template <typename C>
+template <typename P>
 int64_t panel_stride(int64_t columns) {
-  return std::min(math_kernels<C>().panel_columns, ceil_div(columns, 16) * 16);
+  return std::min(product_kernels<P>().panel_columns, ceil_div(columns, 16) * 16);
+}
+
+/// k, up to the number of rows that a panel of k rows takes.
+template <typename P>
+constexpr int64_t panel_rows(int64_t k) {
+  return ceil_div(k, kInterleaved<P>) * kInterleaved<P>;
+}
+
+/// Pairs of bfloat16 are moved as if each were a float.
+template <typename P>
+using unit_t = std::conditional_t<kInterleaved<P> == 1, P, float>;
+
+/// to[n, k] = from[k, n] transposed; rows of `from` are followed by zeros up to panel_rows(k).
+/// Only for interleaved P. `pairs`: room for [panel_rows(k), n rounded up to 16].
+template <typename P>
+void transpose_interleaved(int64_t k, int64_t n, Rows<const P> from, P* to, int64_t ldt, P* pairs) {
+  using Unit = unit_t<P>;
+  const int64_t ldb = ceil_div(n, 16) * 16, units = panel_rows<P>(k) / kInterleaved<P>;
+  product_kernels<P>().interleave(k, n, from, pairs, ldb);
+  storage_kernels<Unit, Unit>().load_transposed(units, n, units,
+                                                {reinterpret_cast<const Unit*>(pairs), ldb},
+                                                reinterpret_cast<Unit*>(to), ldt / kInterleaved<P>);
 }
 
 /// A matrix [k, n] that stands on the right of products, packed into panels (see
-/// MathKernels::panel_columns) of type C.
-template <typename C>
+/// ProductKernels::panel_columns) of type P.
+template <typename P>
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  PackedMatrix(int64_t k, int64_t n) : k_(k), n_(n), data_(k * padded(n)) {}
+  PackedMatrix(int64_t k, int64_t n)
+      : k_(k), n_(n), data_(panel_rows<P>(k) * ceil_div(n, 16) * 16) {}
 
   int64_t rows() const { return k_; }
   int64_t columns() const { return n_; }
 
   /// The panel whose first column is j, a multiple of panel_columns, and the distance of its rows.
-  const C* panel(int64_t j) const { return data_.get() + j * k_; }
-  int64_t stride(int64_t j) const { return panel_stride<C>(n_ - j); }
+  const P* panel(int64_t j) const { return data_.get() + j * panel_rows<P>(k_); }
+  int64_t stride(int64_t j) const { return panel_stride<P>(n_ - j); }
+  /// The panel to fetch while that of column j is multiplied: the next one, after the last one the
+  /// first. Null where the matrix stays in the second-level cache.
+  const P* after(int64_t j) const {
+    if (k_ * n_ * static_cast<int64_t>(sizeof(P)) < kFetchFrom) return nullptr;
+    return j + width() < n_ ? panel(j + width()) : panel(0);
+  }
 
   /// Packs a row-major matrix [k, n].
   template <typename S>
   void pack(const S* matrix) {
-    parallel_tasks(ceil_div(n_, width()), kPackFlops * k_ * n_, [&](int64_t index) {
-      const int64_t j = index * width();
-      storage_kernels<S, C>().load(k_, std::min(width(), n_ - j), stride(j), {matrix + j, n_},
-                                   mutable_panel(j), stride(j));
+    for_each_panel([&](int64_t j, int64_t columns, P* panel) {
+      if constexpr (kInterleaved<P> == 1) {
+        storage_kernels<S, P>().load(k_, columns, stride(j), {matrix + j, n_}, panel, stride(j));
+      } else {
+        product_kernels<P>().interleave(k_, columns, {matrix + j, n_}, panel, stride(j));
+      }
     });
   }
 
   /// Packs the transpose of a row-major matrix [n, k].
   template <typename S>
   void pack_transposed(const S* matrix) {
-    parallel_tasks(ceil_div(n_, width()), kPackFlops * k_ * n_, [&](int64_t index) {
-      const int64_t j = index * width();
-      storage_kernels<S, C>().load_transposed(std::min(width(), n_ - j), k_, stride(j),
-                                              {matrix + j * k_, k_}, mutable_panel(j), stride(j));
+    for_each_panel([&](int64_t j, int64_t columns, P* panel) {
+      const S* const rows = matrix + j * k_;
+      if constexpr (kInterleaved<P> == 1) {
+        storage_kernels<S, P>().load_transposed(columns, k_, stride(j), {rows, k_}, panel,
+                                                stride(j));
+      } else {
+        pack_pairs_transposed(columns, rows, panel, stride(j));
+      }
     });
   }
 
  private:
   /// Moving an element costs about as much as this many operations.
   static constexpr double kPackFlops = 4;
+  /// Bytes of a matrix that does not stay in the second-level cache of any machine of today beside
+  /// the rest.
+  static constexpr int64_t kFetchFrom = int64_t{1} << 20;
 
-  static int64_t width() { return math_kernels<C>().panel_columns; }
-  static int64_t padded(int64_t n) { return ceil_div(n, 16) * 16; }
-  C* mutable_panel(int64_t j) { return data_.get() + j * k_; }
+  static int64_t width() { return product_kernels<P>().panel_columns; }
+
+  template <typename Run>
+  void for_each_panel(const Run& run) {
+    parallel_tasks(ceil_div(n_, width()), kPackFlops * k_ * n_, [&](int64_t index) {
+      const int64_t j = index * width();
+      run(j, std::min(width(), n_ - j), data_.get() + j * panel_rows<P>(k_));
+    });
+  }
+
+  /// A panel of the transpose of rows [columns, k]: neighbours in a row are a pair in the panel, so
+  /// pairs are transposed as they are.
+  void pack_pairs_transposed(int64_t columns, const P* rows, P* panel, int64_t ldb) const {
+    using Unit = unit_t<P>;
+    const int64_t padded = panel_rows<P>(k_), units = padded / kInterleaved<P>;
+    Buffer<P> copy(padded == k_ ? 0 : columns * padded);  // rows that end with half a pair
+    for (int64_t i = 0; i < columns && padded != k_; ++i) {
+      std::copy_n(rows + i * k_, k_, copy.get() + i * padded);
+      copy.get()[i * padded + k_] = P(0);
+    }
+    const P* const from = padded == k_ ? rows : copy.get();
+    storage_kernels<Unit, Unit>().load_transposed(columns, units, ldb,
+                                                  {reinterpret_cast<const Unit*>(from), units},
+                                                  reinterpret_cast<Unit*>(panel), ldb);
+  }
 
   int64_t k_ = 0;
   int64_t n_ = 0;
-  Buffer<C> data_;
+  Buffer<P> data_;
 };
 
-/// A product kernel of MathKernels: gemm or gemv.
-template <typename C>
-using Multiply = decltype(MathKernels<C>::gemm);
+/// A product kernel: gemm or gemv.
+template <typename P>
+using Multiply = typename ProductKernels<P>::Multiply;
+
+/// The kernel for a problem of so many rows, with sums of k terms. The rows of a step decide, not
+/// those of a thread, so that threads do not show in the result.
+template <typename P>
+Multiply<P> multiply_for(int64_t problem_rows, int64_t k) {
+  const auto& kernels = product_kernels<P>();
+  if (problem_rows == 1) return kernels.gemv;
+  return problem_rows * k <= kernels.small_work ? kernels.small_gemm : kernels.gemm;
+}
 
 /// c[m, n] = a[m, k] times the columns j ... j + n - 1 of b, or +=; j is a multiple of
 /// kPanelColumns, n at most that.
-template <typename C>
-inline void multiply_columns(Multiply<C> multiply, int64_t m, StridedMatrix<C> a,
-                             const PackedMatrix<C>& b, int64_t j, int64_t n, C* c, int64_t ldc,
-                             bool accumulate) {
+template <typename P>
+inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a,
+                             const PackedMatrix<P>& b, int64_t j, int64_t n, compute_t<P>* c,
+                             int64_t ldc, bool accumulate) {
   for_panels(
       n,
       [&](int64_t i, int64_t columns) {
-        multiply(m, columns, b.rows(), a, b.panel(j + i), b.stride(j + i), c + i, ldc, accumulate);
+        multiply(m, columns, b.rows(), a, b.panel(j + i), b.stride(j + i), c + i, ldc, accumulate,
+                 b.after(j + i));
       },
-      math_kernels<C>().panel_columns);
+      product_kernels<P>().panel_columns);
 }
 
 }  // namespace elman::cpu

@@ -30,8 +30,8 @@ class LagNorms {
   bool wanted() const { return result_ != nullptr; }
 
   /// Adds those of the last step of `rows`, lag j.
-  template <typename S>
-  void add(const SweepRows<S>& rows, int64_t j) {
+  template <typename S, typename P>
+  void add(const SweepRows<S, P>& rows, int64_t j) {
     if (wanted()) rows.add_norms(cells_, j, sums_.data() + j * cells_ * batch_);
   }
 
@@ -56,17 +56,16 @@ class LagNorms {
 }  // namespace
 
 /// Every block runs through all its lags by itself, without a barrier, or by a team.
-template <typename S>
+template <typename S, typename P>
 void sweep_disjoint(const StackShape& shape, const Windows& windows,
-                    const std::vector<SweepCell<S>>& cells) {
-  using C = compute_t<S>;
+                    const std::vector<SweepCell<S, P>>& cells) {
   if (shape.batch == 0) return;
   const int64_t batch = shape.batch, directions = cells.size();
   const double flops = sweep_flops(shape, windows, directions);
   const int64_t threads = threads_for(flops), hidden = shape.hidden_size;
   const int64_t group = std::clamp<int64_t>(kBlockRows / batch, 1, windows.count);
   const int64_t groups = ceil_div(windows.count, group);
-  const int64_t members = team_size<C>(threads, windows.count * batch, hidden);
+  const int64_t members = team_size<P>(threads, windows.count * batch, hidden);
   // The batch is split where its rows are many, or where there are too few windows for the threads.
   const int64_t sharing = members > 1 ? 1 : threads;
   const int64_t splits = std::clamp<int64_t>(
@@ -75,23 +74,23 @@ void sweep_disjoint(const StackShape& shape, const Windows& windows,
   const std::vector<BatchRange> ranges = split_batch(shape, splits);
   const auto with_block = [&](int64_t task, const auto& run) {
     const int64_t m0 = task / splits % groups * group;
-    run(SweepRows<S>(shape, windows, 1, m0, std::min(m0 + group, windows.count),
-                     ranges[task % splits]),
-        std::vector<SweepCell<S>>{cells[task / (groups * splits)]});
+    run(SweepRows<S, P>(shape, windows, 1, m0, std::min(m0 + group, windows.count),
+                        ranges[task % splits]),
+        std::vector<SweepCell<S, P>>{cells[task / (groups * splits)]});
   };
   const int64_t tasks = directions * groups * splits;
   if (members > 1) {
     const double step_flops = flops / static_cast<double>(tasks * windows.k2);
     for (int64_t task = 0; task < tasks; ++task) {
-      with_block(task, [&](const SweepRows<S>& rows, const std::vector<SweepCell<S>>& cell) {
-        run_team<C>(members, hidden, step_flops,
+      with_block(task, [&](const SweepRows<S, P>& rows, const std::vector<SweepCell<S, P>>& cell) {
+        run_team<P>(members, hidden, step_flops,
                     [&](const Member& member) { rows.run(cell, member); });
       });
     }
     return;
   }
   parallel_tasks(tasks, flops, [&](int64_t task) {
-    with_block(task, [&](const SweepRows<S>& rows, const std::vector<SweepCell<S>>& cell) {
+    with_block(task, [&](const SweepRows<S, P>& rows, const std::vector<SweepCell<S, P>>& cell) {
       rows.run(cell, alone(hidden));
     });
   });
@@ -101,9 +100,9 @@ void sweep_disjoint(const StackShape& shape, const Windows& windows,
 /// through all windows if there are enough rows; if not, the threads share the windows and meet
 /// after each lag. Either way Delta_t is summed in the same order: by groups of windows, then by
 /// lag.
-template <typename S>
+template <typename S, typename P>
 void sweep_joint(const StackShape& shape, const Windows& windows,
-                 const std::vector<SweepCell<S>>& cells, double* lag_norms) {
+                 const std::vector<SweepCell<S, P>>& cells, double* lag_norms) {
   const int64_t batch = shape.batch, layers = cells.size();
   LagNorms norms(layers, windows.k2, batch, lag_norms);
   if (batch == 0) return norms.finish();
@@ -119,7 +118,7 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
     const std::vector<BatchRange> ranges = split_batch(shape, splits);
     parallel_tasks(splits, flops, [&](int64_t part) {
       for_groups([&](int64_t m0, int64_t m1) {
-        SweepRows<S> rows(shape, windows, layers, m0, m1, ranges[part], norms.wanted());
+        SweepRows<S, P> rows(shape, windows, layers, m0, m1, ranges[part], norms.wanted());
         Member everything = alone(shape.hidden_size);
         for (int64_t j = 0; j < windows.k2; ++j) {
           rows.step(cells, j, everything);
@@ -131,7 +130,7 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
   }
   for_groups([&](int64_t m0, int64_t m1) {
     const int64_t splits = std::min(threads, m1 - m0);
-    std::vector<SweepRows<S>> blocks;
+    std::vector<SweepRows<S, P>> blocks;
     blocks.reserve(splits);
     for (int64_t part = 0; part < splits; ++part) {
       blocks.emplace_back(shape, windows, layers, m0 + (m1 - m0) * part / splits,
@@ -144,21 +143,22 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
         Member everything = alone(shape.hidden_size);
         blocks[part].step(cells, j, everything);
       });
-      for (const SweepRows<S>& block : blocks) norms.add(block, j);
+      for (const SweepRows<S, P>& block : blocks) norms.add(block, j);
     }
   });
   norms.finish();
 }
 
-#define ELMAN_INSTANTIATE(S)                                                                     \
-  template void sweep_disjoint(const StackShape&, const Windows&,                                \
-                               const std::vector<SweepCell<S>>&);                                \
-  template void sweep_joint(const StackShape&, const Windows&, const std::vector<SweepCell<S>>&, \
-                            double*)
-ELMAN_INSTANTIATE(double);
-ELMAN_INSTANTIATE(float);
-ELMAN_INSTANTIATE(c10::BFloat16);
-ELMAN_INSTANTIATE(c10::Half);
+#define ELMAN_INSTANTIATE(S, P)                                      \
+  template void sweep_disjoint(const StackShape&, const Windows&,    \
+                               const std::vector<SweepCell<S, P>>&); \
+  template void sweep_joint(const StackShape&, const Windows&,       \
+                            const std::vector<SweepCell<S, P>>&, double*)
+ELMAN_INSTANTIATE(double, double);
+ELMAN_INSTANTIATE(float, float);
+ELMAN_INSTANTIATE(c10::BFloat16, float);
+ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
+ELMAN_INSTANTIATE(c10::Half, float);
 #undef ELMAN_INSTANTIATE
 
 }  // namespace elman::cpu

@@ -9,11 +9,12 @@
 namespace elman::cpu {
 
 /// What the backward sweep of one cell (a layer in one direction) reads and writes. Rows of g, h,
-/// mask and Delta are D * H apart.
-template <typename S>
+/// mask and Delta are D * H apart. States are stored as S; the products' factors are of type P, to
+/// which delta is rounded where that is not what it is computed in.
+template <typename S, typename P>
 struct SweepCell {
   using C = compute_t<S>;
-  const PackedMatrix<C>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
+  const PackedMatrix<P>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
   const S* h;                        ///< h: [T, B, H]
   const S* grad_h_n;                 ///< grad_h_n: [B, H] or null
   C* delta;  ///< Delta: [T, B, H], the sum of delta over the windows; zeroed beforehand if windows
@@ -28,7 +29,7 @@ struct SweepCell {
   const C* grad_h = nullptr;
   // or, where windows overlap, the error of the layer above at the same lag, multiplied with its
   // W_x and the mask:
-  const PackedMatrix<C>* upper_weight_ih = nullptr;  ///< [H, H]
+  const PackedMatrix<P>* upper_weight_ih = nullptr;  ///< [H, H]
   const S* mask = nullptr;                           ///< mask: [T, B, H] or null
 };
 
@@ -40,16 +41,16 @@ struct SweepCell {
 ///
 /// `sweep_disjoint` is for windows that do not overlap; its cells are independent of each other
 /// (the two directions of a layer).
-template <typename S>
+template <typename S, typename P>
 void sweep_disjoint(const StackShape& shape, const Windows& windows,
-                    const std::vector<SweepCell<S>>& cells);
+                    const std::vector<SweepCell<S, P>>& cells);
 
 /// `sweep_joint` is for any windows; its cells are the layers of a one-directional stack from the
 /// top down, joint, so that an error that goes down a layer keeps its window.
 /// lag_norms: [cells, k2] from the bottom up, the L2 norms of delta summed over windows and rows,
 /// or null.
-template <typename S>
+template <typename S, typename P>
 void sweep_joint(const StackShape& shape, const Windows& windows,
-                 const std::vector<SweepCell<S>>& cells, double* lag_norms);
+                 const std::vector<SweepCell<S, P>>& cells, double* lag_norms);
 
 }  // namespace elman::cpu

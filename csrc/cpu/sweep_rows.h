@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cpu/common.h"
+#include "cpu/factors.h"
 #include "cpu/packed.h"
 #include "cpu/row_block.h"
 #include "cpu/sweep.h"
@@ -14,11 +15,12 @@ namespace elman::cpu {
 /// A block of rows that runs through the lags together: the windows [m0, m1) of some batch rows,
 /// row (m - m0) * width + (b - b0). It holds the current delta of each cell, in the cache of one
 /// core.
-template <typename S>
+template <typename S, typename P>
 class SweepRows {
  public:
   using C = compute_t<S>;
-  using Cells = std::vector<SweepCell<S>>;
+  using Cell = SweepCell<S, P>;
+  using Cells = std::vector<Cell>;
 
   SweepRows(const StackShape& shape, const Windows& windows, int64_t num_cells, int64_t m0,
             int64_t m1, BatchRange range, bool keep_norms = false)
@@ -31,9 +33,11 @@ class SweepRows {
         features_(shape.features()),
         slot_((m1 - m0) * range.size() * hidden_),
         deltas_(2 * num_cells * slot_),
+        factors_(kRounds ? 2 * num_cells * slot_ : 0),
         norms_(keep_norms ? num_cells * (m1 - m0) * range.size() : 0) {
     // A window that has not begun (its nominal end lies beyond the sequence) has no error yet.
     std::fill_n(deltas_.get(), 2 * num_cells * slot_, C(0));
+    if constexpr (kRounds) std::fill_n(factors_.get(), 2 * num_cells * slot_, P(0));
   }
 
   /// Takes the block's windows through all lags, as a member of a team.
@@ -52,7 +56,7 @@ class SweepRows {
     }
     if (j + 1 == windows_.k2) return true;
     if (cells[0].reset == nullptr && cells[0].carry_scale == nullptr) return true;
-    for (size_t i = 0; i < cells.size(); ++i) gate(cells[i], j + 1, at_lag(i, j), member);
+    for (size_t i = 0; i < cells.size(); ++i) gate(cells[i], i, j + 1, member);
     return member.meet(hidden_);
   }
 
@@ -68,6 +72,8 @@ class SweepRows {
   }
 
  private:
+  static constexpr bool kRounds = !std::is_same_v<P, C>;
+
   /// The windows that have a step at some lag.
   struct Active {
     int64_t first, end;
@@ -81,6 +87,14 @@ class SweepRows {
 
   /// A cell's deltas at lag j, from whose memory those of lag j - 2 have gone.
   C* at_lag(int64_t cell, int64_t j) const { return deltas_.get() + (2 * cell + (j & 1)) * slot_; }
+  /// The same deltas as factors of products.
+  P* factors_at_lag(int64_t cell, int64_t j) const {
+    if constexpr (kRounds) {
+      return factors_.get() + (2 * cell + (j & 1)) * slot_;
+    } else {
+      return at_lag(cell, j);
+    }
+  }
   /// The first of window m's rows, in elements.
   int64_t place(int64_t m) const { return (m - m0_) * range_.size() * hidden_; }
   double* norm(int64_t cell, int64_t m) const {
@@ -89,21 +103,21 @@ class SweepRows {
 
   void step_cell(const Cells& cells, int64_t index, int64_t j, const Active& active,
                  const Member& member) const {
-    const SweepCell<S>& cell = cells[index];
+    const Cell& cell = cells[index];
     C* const c = at_lag(index, j);
     for_panels(member.first, member.end, [&](int64_t column, int64_t columns) {
       const Block block{j, active, column, columns};
       bool is_zero = true;
       if (cell.upper_weight_ih != nullptr) {
-        multiply(block, cell, at_lag(index - 1, j), *cell.upper_weight_ih, c, false);
+        multiply(block, cell, factors_at_lag(index - 1, j), *cell.upper_weight_ih, c, false);
         if (cell.mask != nullptr) scale_by_mask(block, cell, c);
         is_zero = false;
       }
       if (j > 0) {
-        multiply(block, cell, at_lag(index, j - 1), *cell.weight_hh, c, !is_zero);
+        multiply(block, cell, factors_at_lag(index, j - 1), *cell.weight_hh, c, !is_zero);
         is_zero = false;
       }
-      add_errors(block, cell, c, is_zero);
+      add_errors(block, cell, c, factors_at_lag(index, j), is_zero);
     });
     if (norms_.get() != nullptr) keep_norms(index, j, active);
   }
@@ -117,7 +131,13 @@ class SweepRows {
 
   /// What of the deltas at the lag before passes the border to the step at lag j: nothing where the
   /// border is reset, so that NaN ends there too, or a part. Steps without either are not touched.
-  void gate(const SweepCell<S>& cell, int64_t j, C* deltas, const Member& member) const {
+  void gate(const Cell& cell, int64_t index, int64_t j, const Member& member) const {
+    C* const deltas = at_lag(index, j - 1);
+    const auto changed = [&](int64_t at) {
+      if constexpr (kRounds)
+        round_to_factors<P>(1, member.end - member.first, {deltas + at + member.first, hidden_},
+                            factors_at_lag(index, j - 1) + at + member.first, hidden_);
+    };
     const Active active = active_at(j, cell.reverse);
     for (int64_t m = active.first; m < active.end; ++m) {
       const int64_t t = windows_.step(m, j, cell.reverse);
@@ -129,9 +149,11 @@ class SweepRows {
       for (int64_t i = 0; i < count; ++i) {
         if (cell.reset != nullptr && cell.reset[row + i]) {
           std::fill(delta + i * hidden_ + member.first, delta + i * hidden_ + member.end, C(0));
+          changed(place(m) + i * hidden_);
         } else if (cell.carry_scale != nullptr && cell.carry_scale[row + i] != C(1)) {
           const C scale = cell.carry_scale[row + i];
           for (int64_t k = member.first; k < member.end; ++k) delta[i * hidden_ + k] *= scale;
+          changed(place(m) + i * hidden_);
         }
       }
     }
@@ -139,8 +161,8 @@ class SweepRows {
 
   /// A block of c (+)= a weight, for the rows that have the step. Windows that have all rows go
   /// into one product.
-  void multiply(const Block& block, const SweepCell<S>& cell, const C* a,
-                const PackedMatrix<C>& weight, C* c, bool accumulate) const {
+  void multiply(const Block& block, const Cell& cell, const P* a, const PackedMatrix<P>& weight,
+                C* c, bool accumulate) const {
     const int64_t width = range_.size(), end = block.active.end, column = block.column;
     const auto step = [&](int64_t m) { return windows_.step(m, block.j, cell.reverse); };
     for (int64_t m = block.active.first, next; m < end; m = next) {
@@ -152,11 +174,9 @@ class SweepRows {
         while (next < end && range_.alive(shape_, step(next)) == width) ++next;
       }
       if (rows == width) rows *= next - m;
-      // The rows of a problem decide, not those of a block, so that blocks do not show in the
-      // result.
-      const bool single_row = windows_.count == 1 && shape_.batch_at(step(m)) == 1;
-      const auto& kernels = math_kernels<C>();
-      multiply_columns(single_row ? kernels.gemv : kernels.gemm, rows, {a + place(m), hidden_, 1},
+      const int64_t problem_rows =
+          windows_.count == 1 ? shape_.batch_at(step(m)) : windows_.count * shape_.batch;
+      multiply_columns(multiply_for<P>(problem_rows, hidden_), rows, {a + place(m), hidden_, 1},
                        weight, column, block.columns, c + place(m) + column, hidden_, accumulate);
     }
   }
@@ -187,7 +207,7 @@ class SweepRows {
     }
   }
 
-  void scale_by_mask(const Block& block, const SweepCell<S>& cell, C* c) const {
+  void scale_by_mask(const Block& block, const Cell& cell, C* c) const {
     for_runs(block, cell.reverse, [&](const Run& run) {
       storage_kernels<S, C>().scale(
           run.rows(), block.columns,
@@ -196,15 +216,17 @@ class SweepRows {
     });
   }
 
-  /// The epilogue of a step: the gradients that arrive from outside, f', and the sum over the
-  /// windows.
-  void add_errors(const Block& block, const SweepCell<S>& cell, C* deltas, bool is_zero) const {
+  /// The epilogue of a step: the gradients that arrive from outside, f', the sum over the windows,
+  /// and delta as factors.
+  void add_errors(const Block& block, const Cell& cell, C* deltas, P* factors, bool is_zero) const {
     const auto& kernels = storage_kernels<S, C>();
     const int64_t column = block.column, columns = block.columns;
     const bool owned = block.j < windows_.k1;  // else another window owns these steps' losses
     const bool accumulate = !windows_.disjoint();
     for_runs(block, cell.reverse, [&](const Run& run) {
       C* const c = deltas + place(run.m) + column;
+      Rows<S> rounded{nullptr, hidden_};
+      if constexpr (kRounds) rounded.data = factors + place(run.m) + column;
       bool c_is_zero = is_zero;
       if (owned && cell.grad_h_n != nullptr && add_final(block, cell, run, c, is_zero))
         c_is_zero = false;
@@ -214,20 +236,19 @@ class SweepRows {
       if (owned && cell.grad_h != nullptr) {
         kernels.delta_of_computed(shape_.activation, run.rows(), columns, c_is_zero,
                                   {cell.grad_h + place, row_stride}, {cell.h + place, row_stride},
-                                  c, hidden_, sum, accumulate);
+                                  c, hidden_, sum, accumulate, rounded);
       } else {
         const bool has_gradient = owned && cell.grad_output != nullptr;
         kernels.delta(shape_.activation, run.rows(), columns, c_is_zero,
                       {has_gradient ? cell.grad_output + place : nullptr, row_stride},
-                      {cell.h + place, row_stride}, c, hidden_, sum, accumulate);
+                      {cell.h + place, row_stride}, c, hidden_, sum, accumulate, rounded);
       }
     });
   }
 
   /// Adds the gradient of h_n to the rows of `run` whose last state is made at its step; says
   /// whether there are any.
-  bool add_final(const Block& block, const SweepCell<S>& cell, const Run& run, C* c,
-                 bool is_zero) const {
+  bool add_final(const Block& block, const Cell& cell, const Run& run, C* c, bool is_zero) const {
     // Of several windows the last one holds the last step (the first one, in reverse).
     const int64_t window = cell.reverse ? 0 : run.windows - 1;
     const int64_t t = run.t + window * windows_.k1;
@@ -273,6 +294,7 @@ class SweepRows {
   const int64_t hidden_, features_;
   const int64_t slot_;
   Buffer<C> deltas_;      ///< [cells, 2, rows, H]: delta at this lag and at the next, by turns
+  Buffer<P> factors_;     ///< the same, rounded, if the products' factors are not computed values
   Buffer<double> norms_;  ///< [cells, rows] of the last step's deltas, if they are kept
 };
 

@@ -91,10 +91,10 @@ inline Member alone(int64_t columns) { return {0, columns, 0, 1, nullptr}; }
 /// rather than each take some rows through all steps. Measured: where there are too few rows to
 /// make use of what is read of W_h, the more so where W_h does not stay in the cache of one core.
 /// With many rows nothing is gained, and each step waits for the slower core.
-template <typename C>
+template <typename P>
 int64_t team_size(int64_t threads, int64_t rows, int64_t hidden) {
   constexpr int64_t kColumns = 64;  // no part is smaller
-  const int64_t bytes = hidden * hidden * static_cast<int64_t>(sizeof(C));
+  const int64_t bytes = hidden * hidden * static_cast<int64_t>(sizeof(P));
   const bool few_rows = rows <= 2 * threads && bytes >= (int64_t{1} << 17);
   const bool large = rows <= 8 * threads && bytes >= (int64_t{1} << 20);
   const bool pays = few_rows || (large && hidden >= kColumns * threads);
@@ -104,11 +104,11 @@ int64_t team_size(int64_t threads, int64_t rows, int64_t hidden) {
 /// Calls run(Member) on up to `members` threads at the same time, each with its part of `columns`
 /// columns; `step_flops` are the operations between two meetings. With fewer threads than members
 /// some get a larger part; nobody waits for a thread that does not exist.
-template <typename C, typename Run>
+template <typename P, typename Run>
 void run_team(int64_t members, int64_t columns, double step_flops, const Run& run) {
   StepBarrier barrier(members, step_flops / static_cast<double>(members));
   // Parts are whole panels, and whole lines of the cache.
-  const int64_t unit = std::max<int64_t>(math_kernels<C>().panel_columns, 16);
+  const int64_t unit = std::max<int64_t>(product_kernels<P>().panel_columns, 16);
   const int64_t units = ceil_div(columns, unit);
   const auto part = [&](int64_t begin, int64_t end) {
     const auto border = [&](int64_t member) {
@@ -116,6 +116,7 @@ void run_team(int64_t members, int64_t columns, double step_flops, const Run& ru
     };
     run(end - begin == members ? alone(columns)
                                : Member{border(begin), border(end), begin, end - begin, &barrier});
+    release_matrix_unit();
   };
 #if AT_PARALLEL_OPENMP
   at::parallel_for(0, members, 1, part);  // parts run at the same time, each on a thread of its own

@@ -54,6 +54,7 @@ void run_wavefront(int64_t layers, int64_t tiles, int64_t threads, const Run& ru
         std::this_thread::yield();
       }
     }
+    release_matrix_unit();
   });
 }
 

@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include "checks.h"
+#include "cpu/vec/kernels.h"
 #include "ops/fallback.h"
 
 namespace elman {
@@ -23,13 +24,23 @@ std::string composite_info(const RnnArguments& args) {
          (missing.empty() ? "there are no values to compute" : missing);
 }
 
+/// Rows of the largest step.
+int64_t rows(const RnnArguments& args) {
+  if (args.packed())
+    return args.batch_sizes->numel() > 0 ? args.batch_sizes->max().item<int64_t>() : 0;
+  return args.batched() ? args.input.size(args.batch_first ? 0 : 1) : 1;
+}
+
 std::string cpu_info(const RnnArguments& args) {
   check(args);
   if (args.input.is_complex()) {
     return std::string("composite: PyTorch operators; there are no fused kernels for ") +
            c10::toString(args.input.scalar_type());
   }
-  return "cpu: fused kernels compiled for " + at::get_cpu_capability();
+  const std::string kernels = "cpu: fused kernels compiled for " + at::get_cpu_capability();
+  if (args.input.scalar_type() != at::kBFloat16) return kernels;
+  return kernels + ", forward products by " +
+         cpu::bfloat16_products(rows(args), args.params[1].size(1));
 }
 
 }  // namespace

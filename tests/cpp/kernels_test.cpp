@@ -4,6 +4,7 @@
 #include <ATen/Version.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -38,6 +39,15 @@ const MathKernels<C>& math(const KernelTables& tables) {
     return tables.math_float;
   } else {
     return tables.math_double;
+  }
+}
+
+template <typename C>
+const ProductKernels<C>& products(const KernelTables& tables) {
+  if constexpr (std::is_same_v<C, float>) {
+    return tables.products_float;
+  } else {
+    return tables.products_double;
   }
 }
 
@@ -82,7 +92,7 @@ TYPED_TEST(KernelsTest, GemmEqualsTheWrittenOutSum) {
   for (const InstructionSet& set : instruction_sets()) {
     for (const int64_t m : {1, 2, 5, 6, 7, 8, 13}) {
       for (const int64_t n : {1, 7, 8, 9, 15, 16, 17, 31, 33, 48, 63, 64}) {
-        if (n > math<C>(*set.tables).panel_columns) continue;
+        if (n > products<C>(*set.tables).panel_columns) continue;
         for (const int64_t k : {1, 2, 3, 17}) {
           for (const bool transposed : {false, true}) {
             for (const bool accumulate : {false, true}) {
@@ -105,9 +115,9 @@ TYPED_TEST(KernelsTest, GemmEqualsTheWrittenOutSum) {
               }
               const StridedMatrix<C> left = transposed ? StridedMatrix<C>{a.begin(), 1, a.stride}
                                                        : StridedMatrix<C>{a.begin(), a.stride, 1};
-              const MathKernels<C>& kernels = math<C>(*set.tables);
+              const ProductKernels<C>& kernels = products<C>(*set.tables);
               (m == 1 ? kernels.gemv : kernels.gemm)(m, n, k, left, b.data(), padded, c.begin(),
-                                                     c.stride, accumulate);
+                                                     c.stride, accumulate, nullptr);
               ASSERT_TRUE(c.frame_is_intact()) << set.name << " " << m << " " << n << " " << k;
               for (int64_t i = 0; i < m; ++i)
                 for (int64_t j = 0; j < n; ++j)
@@ -126,24 +136,141 @@ TYPED_TEST(KernelsTest, ARowDoesNotDependOnTheRowsBesideIt) {
   std::mt19937 random(2);
   const int64_t k = 33, padded = 48;
   for (const InstructionSet& set : instruction_sets()) {
-    const int64_t n = std::min<int64_t>(40, math<C>(*set.tables).panel_columns);
+    const int64_t n = std::min<int64_t>(40, products<C>(*set.tables).panel_columns);
     Framed<C> a(13, k, random), whole(13, n, random);
     std::vector<C> b(k * padded);
     for (C& value : b) value = std::uniform_real_distribution<C>(-1, 1)(random);
-    const MathKernels<C>& kernels = math<C>(*set.tables);
+    const ProductKernels<C>& kernels = products<C>(*set.tables);
     kernels.gemm(13, n, k, {a.begin(), a.stride, 1}, b.data(), padded, whole.begin(), whole.stride,
-                 false);
+                 false, nullptr);
     for (int64_t first = 0; first < 13; ++first) {
       for (int64_t m = 1; first + m <= 13; ++m) {
         Framed<C> part(m, n, random);
         kernels.gemm(m, n, k, {a.begin() + first * a.stride, a.stride, 1}, b.data(), padded,
-                     part.begin(), part.stride, false);
+                     part.begin(), part.stride, false, nullptr);
         for (int64_t i = 0; i < m; ++i)
           for (int64_t j = 0; j < n; ++j) ASSERT_EQ(part(i, j), whole(first + i, j)) << set.name;
       }
     }
   }
 }
+
+/// A panel that is larger than the first-level cache, with another one to be fetched meanwhile.
+TYPED_TEST(KernelsTest, FetchingTheNextPanelChangesNothing) {
+  using C = TypeParam;
+  std::mt19937 random(5);
+  const int64_t k = 700;
+  for (const InstructionSet& set : instruction_sets()) {
+    const ProductKernels<C>& kernels = products<C>(*set.tables);
+    const int64_t n = kernels.panel_columns, padded = (n + 15) / 16 * 16;
+    std::vector<C> b(2 * k * padded);
+    for (C& value : b) value = std::uniform_real_distribution<C>(-1, 1)(random);
+    for (const int64_t m : {1, 6, 20}) {
+      Framed<C> a(m, k, random), c(m, n, random);
+      kernels.gemm(m, n, k, {a.begin(), a.stride, 1}, b.data(), padded, c.begin(), c.stride, false,
+                   b.data() + k * padded);
+      ASSERT_TRUE(c.frame_is_intact()) << set.name;
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = 0;
+          for (int64_t p = 0; p < k; ++p) sum += static_cast<double>(a(i, p)) * b[p * padded + j];
+          ASSERT_NEAR(c(i, j), sum, kTolerance<C> * k) << set.name;
+        }
+      }
+    }
+  }
+}
+
+#ifdef ELMAN_HAVE_AVX
+/// Products of bfloat16, where this CPU has them. Without AMX oneDNN uses the same instructions as
+/// we do.
+class BFloat16ProductsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!prefers_bfloat16_products(1000, 1000)) GTEST_SKIP() << "no products of bfloat16 here";
+  }
+  void TearDown() override { release_matrix_unit(); }
+
+  static std::vector<std::pair<std::string, const ProductKernels<c10::BFloat16>*>> tables() {
+    return {{"AVX512_BF16", &avx512_bfloat16_products()}, {"oneDNN", &onednn_bfloat16_products()}};
+  }
+
+  /// Eighths, whose products and sums are exact, so that their order does not matter.
+  static std::vector<c10::BFloat16> eighths(int64_t count, std::mt19937& random) {
+    std::uniform_int_distribution<int> uniform(-8, 8);
+    std::vector<c10::BFloat16> values(count);
+    for (c10::BFloat16& value : values)
+      value = static_cast<c10::BFloat16>(static_cast<float>(uniform(random)) / 8);
+    return values;
+  }
+};
+
+TEST_F(BFloat16ProductsTest, EqualTheWrittenOutSum) {
+  std::mt19937 random(6);
+  for (const auto& [name, kernels] : tables()) {
+    for (const auto multiply : {kernels->gemm, kernels->small_gemm, kernels->gemv}) {
+      for (const int64_t m : {1, 2, 6, 7, 16, 17, 33}) {
+        if (multiply == kernels->gemv && m > 1) continue;
+        for (const int64_t n : {1, 15, 16, 17, 48, 63, 64}) {
+          for (const int64_t k : {1, 2, 3, 31, 32, 33, 70, 700}) {
+            // The left factor's rows end at poison: half a pair must not be read.
+            const auto poison = std::numeric_limits<c10::BFloat16>::quiet_NaN();
+            const std::vector<c10::BFloat16> left = eighths(m * k, random);
+            std::vector<c10::BFloat16> a(m * (k + 3), poison);
+            for (int64_t i = 0; i < m; ++i)
+              std::copy_n(left.begin() + i * k, k, a.begin() + i * (k + 3));
+            const std::vector<c10::BFloat16> right = eighths(k * n, random);
+            const int64_t padded = (n + 15) / 16 * 16;
+            std::vector<c10::BFloat16> panel((k + 1) / 2 * 2 * padded, poison);
+            kernels->interleave(k, n, {right.data(), n}, panel.data(), padded);
+            for (const bool accumulate : {false, true}) {
+              Framed<float> c(m, n, random);
+              for (int64_t i = 0; i < m; ++i)
+                for (int64_t j = 0; j < n; ++j) c(i, j) = 2;
+              multiply(m, n, k, {a.data(), k + 3, 1}, panel.data(), padded, c.begin(), c.stride,
+                       accumulate, nullptr);
+              ASSERT_TRUE(c.frame_is_intact()) << name << " " << m << " " << n << " " << k;
+              for (int64_t i = 0; i < m; ++i) {
+                for (int64_t j = 0; j < n; ++j) {
+                  float sum = accumulate ? 2 : 0;
+                  for (int64_t p = 0; p < k; ++p)
+                    sum +=
+                        static_cast<float>(left[i * k + p]) * static_cast<float>(right[p * n + j]);
+                  ASSERT_EQ(c(i, j), sum) << name << " m " << m << " n " << n << " k " << k;
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(BFloat16ProductsTest, ARowDoesNotDependOnTheRowsBesideIt) {
+  std::mt19937 random(7);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  const int64_t rows = 33, n = 64, k = 96;
+  std::vector<c10::BFloat16> a(rows * k), panel(k * n);
+  for (auto* factors : {&a, &panel})
+    for (c10::BFloat16& value : *factors) value = static_cast<c10::BFloat16>(uniform(random));
+  for (const auto& [name, kernels] : tables()) {
+    for (const auto multiply : {kernels->gemm, kernels->small_gemm}) {
+      std::vector<float> whole(rows * n);
+      multiply(rows, n, k, {a.data(), k, 1}, panel.data(), n, whole.data(), n, false, nullptr);
+      for (const int64_t first : {0, 1, 5, 16, 20}) {
+        for (int64_t m = 1; first + m <= rows; ++m) {
+          std::vector<float> part(m * n);
+          multiply(m, n, k, {a.data() + first * k, k, 1}, panel.data(), n, part.data(), n, false,
+                   nullptr);
+          for (int64_t at = 0; at < m * n; ++at)
+            ASSERT_EQ(part[at], whole[first * n + at]) << name << " " << first << " " << m;
+        }
+      }
+    }
+  }
+}
+#endif
 
 double activation(Activation f, double a) {
   if (f == Activation::kTanh) return std::tanh(a);
@@ -236,6 +363,7 @@ void check_delta(const StorageKernels<S, C>& kernels, const std::string& name, d
           for (S& value : g) value = static_cast<S>(uniform(random));
           for (S& value : h) value = static_cast<S>(uniform(random));
           Framed<C> c(2, n, random, gap), sum(2, n, random, gap);
+          std::vector<S> rounded(2 * n + 1, static_cast<S>(7.0F));
           std::vector<double> error, total;
           for (int64_t i = 0; i < 2; ++i) {
             for (int64_t j = 0; j < n; ++j) {
@@ -245,12 +373,15 @@ void check_delta(const StorageKernels<S, C>& kernels, const std::string& name, d
             }
           }
           kernels.delta(f, 2, n, is_zero, {g.data(), n}, {h.data(), n}, c.begin(), c.stride,
-                        {sum.begin(), sum.stride}, accumulate);
+                        {sum.begin(), sum.stride}, accumulate, {rounded.data(), n});
           ASSERT_TRUE(c.frame_is_intact() && sum.frame_is_intact()) << name;
+          ASSERT_EQ(static_cast<float>(rounded[2 * n]), 7) << name;
           for (int64_t i = 0; i < 2; ++i) {
             for (int64_t j = 0; j < n; ++j) {
               ASSERT_NEAR(c(i, j), error[i * n + j], tolerance) << name;
               ASSERT_NEAR(sum(i, j), total[i * n + j], tolerance) << name;
+              ASSERT_EQ(static_cast<C>(rounded[i * n + j]), static_cast<C>(static_cast<S>(c(i, j))))
+                  << name;
             }
           }
         }
@@ -265,6 +396,47 @@ TEST(StorageKernelsTest, DeltaIsTheErrorTimesTheDerivative) {
     check_delta(set.tables->storage_float, set.name, 1e-6);
     check_delta(set.tables->storage_bfloat16, set.name, 1e-6);
     check_delta(set.tables->storage_half, set.name, 1e-6);
+  }
+}
+
+template <typename S, typename C>
+void check_activate_and_store(const StorageKernels<S, C>& kernels, const std::string& name,
+                              double tolerance) {
+  std::mt19937 random(8);
+  for (const Activation f : kActivations) {
+    for (const int64_t n : {1, 15, 16, 17, 33, 64}) {
+      for (const int64_t gap : {0, 3}) {
+        for (const bool take_back : {false, true}) {
+          Framed<C> c(2, n, random, gap), bias(2, n, random, gap);
+          std::vector<S> h(2 * n + 1, static_cast<S>(7.0F));
+          std::vector<double> expected;
+          for (int64_t i = 0; i < 2; ++i)
+            for (int64_t j = 0; j < n; ++j)
+              expected.push_back(activation(f, static_cast<C>(c(i, j) + bias(i, j))));
+          kernels.activate_and_store(f, 2, n, {bias.begin(), bias.stride}, c.begin(), c.stride,
+                                     {h.data(), n}, take_back);
+          ASSERT_TRUE(c.frame_is_intact()) << name;
+          ASSERT_EQ(static_cast<float>(h[2 * n]), 7) << name;
+          for (int64_t i = 0; i < 2; ++i) {
+            for (int64_t j = 0; j < n; ++j) {
+              ASSERT_NEAR(static_cast<C>(h[i * n + j]), expected[i * n + j], tolerance) << name;
+              if (take_back) {
+                ASSERT_EQ(c(i, j), static_cast<C>(h[i * n + j])) << name;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(StorageKernelsTest, ActivateAndStoreRoundsWhatItStores) {
+  for (const InstructionSet& set : instruction_sets()) {
+    check_activate_and_store(set.tables->storage_double, set.name, 1e-13);
+    check_activate_and_store(set.tables->storage_float, set.name, 1e-6);
+    check_activate_and_store(set.tables->storage_bfloat16, set.name, 1.0 / 256);
+    check_activate_and_store(set.tables->storage_half, set.name, 1.0 / 2048);
   }
 }
 

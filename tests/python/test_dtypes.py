@@ -13,7 +13,8 @@ from torch.autograd import gradcheck, gradgradcheck
 SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
 
 #: The dtypes' promise, as a multiple of eps of the largest element of each result: states are
-#: rounded to the dtype once a step, everything else is computed in float32.
+#: rounded to the dtype once a step, in bfloat16 also errors before they are multiplied with
+#: weights, inputs or states, everything else is computed in float32.
 ROUNDINGS = 16
 
 
@@ -32,13 +33,39 @@ ROUNDINGS = 16
 def test_accuracy_of_truncated_calls_against_float64(dtype, options):
     sample = make(Case(steps=12, batch=3, input_size=9, hidden_size=16, dtype=dtype, **options))
     reference = to_double(sample)
+    assert_within_roundings(sample, reference)
+
+
+@pytest.mark.parametrize("mkldnn", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"k1": 1, "k2": 4, "input_size": 33},
+        {"num_layers": 2, "k1": 2, "k2": 5, "hidden_size": 65},
+        {"num_layers": 2, "bidirectional": True, "k1": 3, "k2": 3},
+        {"num_layers": 2, "lengths": (9, 9, 7, 6, 5, 5, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1)},
+        {"reset": True, "carry_scale": "rows", "k1": 1, "k2": 5},
+    ],
+    ids=str,
+)
+def test_accuracy_of_bfloat16_where_the_cpu_multiplies_it(options, mkldnn):
+    """Sizes at which bfloat16's own products are used, where the CPU has them; oneDNN's, with AMX,
+    unless that is switched off."""
+    size = {"steps": 9, "batch": 20, "input_size": 40, "hidden_size": 64}
+    sample = make(Case(**{**size, **options}, dtype=torch.bfloat16))
+    with torch.backends.mkldnn.flags(enabled=mkldnn):
+        assert_within_roundings(sample, to_double(sample))
+
+
+def assert_within_roundings(sample, reference):
     pairs = [
         *zip(sample.run(), oracle.forward(reference), strict=True),
         *zip(sample.gradients(), oracle.gradients(reference), strict=True),
     ]
     for actual, expected in pairs:
-        assert actual.dtype == dtype
-        atol = ROUNDINGS * torch.finfo(dtype).eps * expected.abs().max().item()
+        assert actual.dtype == sample.input.dtype
+        atol = ROUNDINGS * torch.finfo(actual.dtype).eps * expected.abs().max().item()
         torch.testing.assert_close(actual.double(), expected, rtol=0, atol=atol)
 
 

@@ -18,6 +18,22 @@ def test_the_cpu_has_fused_kernels(case):
     assert rnn_info(make(case)) == expected
 
 
+def test_what_multiplies_bfloat16():
+    x, rnn = torch.randn(2, 64, 32).bfloat16(), elman.RNN(32, 128, dtype=torch.bfloat16)
+    small = elman.kernel_info(elman.RNN(32, 1, dtype=torch.bfloat16), x[:, :1])
+    large = elman.kernel_info(rnn, x)
+    with torch.backends.mkldnn.flags(enabled=False):
+        without_onednn = elman.kernel_info(rnn, x)
+    expected = f"cpu: fused kernels compiled for {torch.backends.cpu.get_cpu_capability()}, forward"
+    ours = ["float32's multiply-adds", "dot products of bfloat16 (AVX512_BF16)"]
+    for text, kinds in (
+        (small, ours),
+        (large, [*ours, "oneDNN on the matrix unit (AMX)"]),
+        (without_onednn, ours),
+    ):
+        assert text in [f"{expected} products by {kind}" for kind in kinds]
+
+
 def test_modules():
     rnn = elman.RNN(3, 4, num_layers=2, bidirectional=True, truncation=2)
     x, hx = torch.randn(5, 2, 3), torch.randn(4, 2, 4)

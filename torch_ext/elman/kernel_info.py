@@ -19,7 +19,8 @@ def kernel_info(
     reset: Tensor | None = None,
     carry_scale: Tensor | None = None,
 ) -> str:
-    """Which kernel `module(input, hx, ...)` takes, forward and backward, and why.
+    """Which kernel `module(input, hx, ...)` takes, forward and backward, and why; on the CPU in
+    bfloat16 also what multiplies the forward pass's factors.
 
     Nothing is computed. The text is meant for people; it begins with ``cpu``, ``cuda`` or
     ``composite`` (PyTorch operators). For a :class:`Network` it is about its recurrent part, with

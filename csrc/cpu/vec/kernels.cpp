@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cpu/vec/load_store.h"
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
 
@@ -17,19 +18,30 @@ namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
 
-/// Loads or stores `count` elements, all of the vector in the common case.
+/// Factors and sums of one type, with ATen's vectors.
 template <typename C>
-inline Vectorized<C> load(const C* from, int64_t count) {
-  return count >= Vectorized<C>::size() ? Vectorized<C>::loadu(from)
-                                        : Vectorized<C>::loadu(from, count);
-}
-template <typename C>
-inline void store(const Vectorized<C>& value, C* to, int64_t count) {
-  if (count >= Vectorized<C>::size()) {
-    value.store(to);
-  } else {
-    value.store(to, static_cast<int>(count));
+struct VecLanes {
+  using Factor = C;
+  using Sum = C;
+  using Vec = Vectorized<C>;
+  using Left = Vec;
+  using Right = Vec;
+  static constexpr int kSize = Vec::size();
+  /// 6 x 4 of 32 registers, 6 x 2 of 16.
+  static constexpr int kMaxVectors = sizeof(Vec) >= 64 ? 4 : 2;
+  static Vec zero() { return Vec(C(0)); }
+  static Right load(const C* from) { return Vec::loadu(from); }
+  static Left broadcast(const C* from) { return Vec(*from); }
+  static Vec multiply_add(const Left& left, const Right& right, const Vec& sum) {
+    return at::vec::fmadd(left, right, sum);
   }
+};
+
+/// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
+/// are.
+template <typename T>
+inline bool is_dense(int64_t n, const Rows<T>& rows) {
+  return rows.data == nullptr || rows.row_stride == n;
 }
 
 /// tanh in double as ATen computes it.
@@ -93,23 +105,40 @@ inline void with_activation(Activation activation, const Function& function) {
   }
 }
 
-template <typename C>
-void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c, int64_t ldc) {
+/// h[m, n] = f(c + bias); c is undefined afterwards, or with `take_back` what h holds.
+template <typename S, typename C>
+void activate_and_store(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
+                        int64_t ldc, Rows<S> h, bool take_back) {
   using Vec = Vectorized<C>;
-  if (ldc == n && (bias.data == nullptr || bias.row_stride == n)) {
-    n *= m;  // one row, so that fewer vectors are used in part
+  if (ldc == n && is_dense(n, bias) && is_dense(n, h)) {
+    n *= m;
     m = 1;
   }
   with_activation(activation, [&](auto constant) {
     for (int64_t i = 0; i < m; ++i) {
-      C* row = c + i * ldc;
-      for (int64_t j = 0; j < n; j += Vec::size()) {
-        Vec value = load(row + j, n - j);
-        if (bias.data != nullptr) value = value + load(bias.data + i * bias.row_stride + j, n - j);
-        store(apply<decltype(constant)::value>(value), row + j, n - j);
-      }
+      const C* const row_bias = bias.data != nullptr ? bias.data + i * bias.row_stride : nullptr;
+      C* const row = c + i * ldc;
+      S* const state = h.data + i * h.row_stride;
+      for_two<C>(n, [&](int64_t j) {
+        auto values = load_two<C>(row + j, n - j);
+        if (row_bias != nullptr)
+          values = values.map([](const Vec& a, const Vec& b) { return a + b; },
+                              load_two<C>(row_bias + j, n - j));
+        values = values.map([](const Vec& a) { return apply<decltype(constant)::value>(a); });
+        if (take_back) {
+          store_two(store_and_round(values, state + j), row + j);
+        } else {
+          store_two(values, state + j);
+        }
+      });
     }
   });
+}
+
+/// The same where h is c.
+template <typename C>
+void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c, int64_t ldc) {
+  activate_and_store<C, C>(activation, m, n, bias, c, ldc, {c, ldc}, /*take_back=*/false);
 }
 
 template <typename C>
@@ -122,27 +151,26 @@ void add_column_sums(int64_t m, int64_t n, const C* a, int64_t lda, C* out) {
   }
 }
 
-/// n elements at `from` as C: in place if they are stored as C, else through `buffer`.
-template <typename S, typename C>
-inline const C* as_compute(const S* from, int64_t n, C* buffer) {
+/// to[n] = from[n], converted.
+template <typename C, typename S>
+inline void load_row(int64_t n, const S* from, C* to) {
   if constexpr (std::is_same_v<S, C>) {
-    return from;
+    std::copy_n(from, n, to);
   } else {
-    at::vec::convert(from, buffer, n);
-    return buffer;
+    for_two<C>(n, [&](int64_t j) { store_two(load_two<C>(from + j, n - j), to + j); });
   }
 }
 
 template <typename S, typename C>
 void load_rows(int64_t m, int64_t n, int64_t padded_n, Rows<const S> from, C* to, int64_t ldt) {
+  if (n == padded_n && ldt == n && is_dense(n, from)) {
+    n = padded_n = n * m;
+    m = 1;
+  }
   for (int64_t i = 0; i < m; ++i) {
     C* row = to + i * ldt;
     const S* source = from.data + i * from.row_stride;
-    if constexpr (std::is_same_v<S, C>) {
-      std::copy_n(source, n, row);
-    } else {
-      at::vec::convert(source, row, n);
-    }
+    load_row(n, source, row);
     std::fill(row + n, row + padded_n, C(0));
   }
 }
@@ -183,12 +211,16 @@ void load_transposed(int64_t m, int64_t n, int64_t padded_m, Rows<const S> from,
 
 template <typename S, typename C>
 void store_rows(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to) {
+  if (ldf == n && is_dense(n, to)) {
+    n *= m;
+    m = 1;
+  }
   for (int64_t i = 0; i < m; ++i) {
     S* row = to.data + i * to.row_stride;
     if constexpr (std::is_same_v<S, C>) {
       std::copy_n(from + i * ldf, n, row);
     } else {
-      at::vec::convert(from + i * ldf, row, n);
+      for_two<C>(n, [&](int64_t j) { store_two(load_two<C>(from + i * ldf + j, n - j), row + j); });
     }
   }
 }
@@ -197,13 +229,12 @@ void store_rows(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to) {
 template <typename S, typename C, typename Combine>
 void combine_rows(int64_t m, int64_t n, Rows<const S> with, C* c, int64_t ldc,
                   const Combine& combine) {
-  using Vec = Vectorized<C>;
-  C buffer[kPanelColumns];
   for (int64_t i = 0; i < m; ++i) {
-    const C* other = as_compute(with.data + i * with.row_stride, n, buffer);
-    C* row = c + i * ldc;
-    for (int64_t j = 0; j < n; j += Vec::size())
-      store(combine(load(row + j, n - j), load(other + j, n - j)), row + j, n - j);
+    const S* const other = with.data + i * with.row_stride;
+    C* const row = c + i * ldc;
+    for_two<C>(n, [&](int64_t j) {
+      store_two(load_two<C>(row + j, n - j).map(combine, load_two<C>(other + j, n - j)), row + j);
+    });
   }
 }
 
@@ -221,48 +252,63 @@ void scale_rows(int64_t m, int64_t n, Rows<const S> factor, C* c, int64_t ldc) {
 
 template <typename G, typename S, typename C>
 void delta(Activation activation, int64_t m, int64_t n, bool c_is_zero, Rows<const G> g,
-           Rows<const S> h, C* c, int64_t ldc, Rows<C> sum, bool accumulate) {
+           Rows<const S> h, C* c, int64_t ldc, Rows<C> sum, bool accumulate, Rows<S> rounded) {
   using Vec = Vectorized<C>;
-  if constexpr (std::is_same_v<G, C> && std::is_same_v<S, C>) {
-    const bool dense = (g.data == nullptr || g.row_stride == n) && h.row_stride == n && ldc == n &&
-                       sum.row_stride == n;
-    if (dense) {  // one row, so that fewer vectors are used in part
-      n *= m;
-      m = 1;
-    }
+  if (ldc == n && is_dense(n, g) && is_dense(n, h) && is_dense(n, sum) && is_dense(n, rounded)) {
+    n *= m;
+    m = 1;
   }
+  const auto add = [](const Vec& a, const Vec& b) { return a + b; };
   with_activation(activation, [&](auto constant) {
-    C gradients[kPanelColumns], states[kPanelColumns];
+    const auto scale = [](const Vec& error, const Vec& state) {
+      return scale_by_derivative<decltype(constant)::value>(state, error);
+    };
     for (int64_t i = 0; i < m; ++i) {
-      const C* gradient =
-          g.data != nullptr ? as_compute(g.data + i * g.row_stride, n, gradients) : nullptr;
-      const C* state = as_compute(h.data + i * h.row_stride, n, states);
-      C* row = c + i * ldc;
-      C* total = sum.data + i * sum.row_stride;
-      for (int64_t j = 0; j < n; j += Vec::size()) {
-        Vec error = c_is_zero ? Vec(C(0)) : load(row + j, n - j);
-        if (gradient != nullptr) error = error + load(gradient + j, n - j);
-        error = scale_by_derivative<decltype(constant)::value>(load(state + j, n - j), error);
-        store(error, row + j, n - j);
-        if (accumulate) error = error + load(total + j, n - j);
-        store(error, total + j, n - j);
-      }
+      const G* const gradient = g.data != nullptr ? g.data + i * g.row_stride : nullptr;
+      const S* const state = h.data + i * h.row_stride;
+      S* const factors = rounded.data != nullptr ? rounded.data + i * rounded.row_stride : nullptr;
+      C* const row = c + i * ldc;
+      C* const total = sum.data + i * sum.row_stride;
+      for_two<C>(n, [&](int64_t j) {
+        TwoVectors<C> error;
+        if (c_is_zero && gradient == nullptr) {
+          error = {Vec(C(0)), Vec(C(0)), std::min(n - j, TwoVectors<C>::kSize)};
+        } else if (c_is_zero) {
+          error = load_two<C>(gradient + j, n - j);
+        } else {
+          error = load_two<C>(row + j, n - j);
+          if (gradient != nullptr) error = error.map(add, load_two<C>(gradient + j, n - j));
+        }
+        error = error.map(scale, load_two<C>(state + j, n - j));
+        store_two(error, row + j);
+        if (factors != nullptr) store_two(error, factors + j);
+        if (accumulate) error = error.map(add, load_two<C>(total + j, n - j));
+        store_two(error, total + j);
+      });
     }
   });
 }
 
 template <typename C>
-constexpr MathKernels<C> kMath = {kMaxVectors<C>* Vectorized<C>::size(), by_columns<C, GemmColumns>,
-                                  by_columns<C, GemvColumns>, activate<C>, add_column_sums<C>};
+constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::kSize,
+                                         PanelProduct<VecLanes<C>>::gemm,
+                                         PanelProduct<VecLanes<C>>::gemm,
+                                         /*small_work=*/0,
+                                         PanelProduct<VecLanes<C>>::gemv,
+                                         /*interleave=*/nullptr};
+template <typename C>
+constexpr MathKernels<C> kMath = {activate<C>, add_column_sums<C>};
 template <typename S, typename C>
-constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
-                                           add_rows<S, C>,  scale_rows<S, C>,      delta<S, S, C>,
-                                           delta<C, S, C>};
+constexpr StorageKernels<S, C> kStorage = {
+    load_rows<S, C>,  load_transposed<S, C>,    store_rows<S, C>, add_rows<S, C>,
+    scale_rows<S, C>, activate_and_store<S, C>, delta<S, S, C>,   delta<C, S, C>};
 
 }  // namespace
 
 const KernelTables& kernel_tables() {
-  static constexpr KernelTables kTables = {kMath<float>,
+  static constexpr KernelTables kTables = {kProducts<float>,
+                                           kProducts<double>,
+                                           kMath<float>,
                                            kMath<double>,
                                            kStorage<float, float>,
                                            kStorage<double, double>,

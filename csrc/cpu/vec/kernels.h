@@ -1,6 +1,9 @@
 #pragma once
 
+#include <c10/util/BFloat16.h>
+
 #include <cstdint>
+#include <type_traits>
 
 #include "activation.h"
 
@@ -10,11 +13,16 @@ namespace elman::cpu {
 /// the epilogue finds the product in the first-level cache.
 constexpr int64_t kPanelColumns = 64;
 
+/// The type that values of type S (of storage, or a product's factor) are summed and made states of
+/// in.
+template <typename S>
+using compute_t = std::conditional_t<std::is_same_v<S, double>, double, float>;
+
 /// A matrix a[m, k] whose element (i, p) stands at data[i * row_stride + p * column_stride]; with
 /// the strides swapped, its transpose.
-template <typename C>
+template <typename P>
 struct StridedMatrix {
-  const C* data;
+  const P* data;
   int64_t row_stride;
   int64_t column_stride;
 };
@@ -27,26 +35,47 @@ struct Rows {
   int64_t row_stride;
 };
 
-/// The inner loops, compiled once per instruction set (vec/kernels.cpp) and chosen at run time. C
-/// is the type computed in: float or double. Blocks of all but `gemm`'s and `gemv`'s left operand
-/// are at most kPanelColumns wide.
-template <typename C>
-struct MathKernels {
+/// How many rows of a panel stand interleaved, since the CPU multiplies so many factors of type P
+/// at a time.
+template <typename P>
+constexpr int64_t kInterleaved = std::is_same_v<P, c10::BFloat16> ? 2 : 1;
+
+/// The products c[m, n] = a[m, k] b[k, n], or += with `accumulate`, compiled once per instruction
+/// set and chosen at run time. P is the type of the factors: float, double, or, where the CPU has
+/// products of it, bfloat16 (denormal numbers count as zero then). C is that of the sums.
+///
+/// b is a panel, [k, ldb], n at most panel_columns; with kInterleaved<P> == 2 a panel holds pairs
+/// of rows, [k / 2, ldb, 2], the last of an odd number of rows beside zeros. It is readable up to
+/// the next multiple of 16 columns after n. The left factor of bfloat16 has column_stride 1.
+template <typename P>
+struct ProductKernels {
+  using C = compute_t<P>;
+  using Multiply = void (*)(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b,
+                            int64_t ldb, C* c, int64_t ldc, bool accumulate, const P* next);
   /// Columns of a panel, a divisor of kPanelColumns: matrices that stand on the right of a product
   /// are packed into panels of this many columns (fewer in the last one), each [K, columns] row
   /// after row. It is what a block of the product takes at a time, so that a block reads memory in
   /// one stream: rows further apart would fight for a part of the first-level cache's sets.
   int64_t panel_columns;
-  /// c[m, n] = a[m, k] b[k, n], or += with `accumulate`. b is a panel, n at most panel_columns: its
-  /// rows are `ldb` apart, and readable up to the next multiple of 16 columns after n. Each element
-  /// is one chain of fused multiply-adds over k, so that a row's result does not depend on which
-  /// rows it is computed together with.
-  void (*gemm)(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-               int64_t ldc, bool accumulate);
-  /// gemm for the one row of a problem that has no other. Its sums are four chains over k, since a
-  /// single row has too few of them to hide the latency of an addition.
-  void (*gemv)(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-               int64_t ldc, bool accumulate);
+  /// Each element is one chain of fused multiply-adds over k, so that a row's result does not
+  /// depend on which rows it is computed together with. `next`, if not null, is a panel as large as
+  /// b to be fetched meanwhile.
+  Multiply gemm;
+  /// gemm for problems where rows times k is at most small_work.
+  Multiply small_gemm;
+  int64_t small_work;
+  /// gemm for problems of one row. Its sums are four chains over k, since a single row has too few
+  /// of them to hide the latency of an addition.
+  Multiply gemv;
+  /// k rows [k, n] of a right factor as a panel; in its columns n ... ldb, and beside a last odd
+  /// row, stand zeros. Null where rows are not interleaved: then a panel is its rows.
+  void (*interleave)(int64_t k, int64_t n, Rows<const P> from, P* panel, int64_t ldb);
+};
+
+/// The other inner loops, compiled and chosen likewise. C is the type computed in: float or double.
+/// Blocks are at most kPanelColumns wide.
+template <typename C>
+struct MathKernels {
   /// c[m, n] = f(c + bias). bias: [m, n], rows 0 apart where all are one; or absent.
   void (*activate)(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
                    int64_t ldc);
@@ -68,20 +97,36 @@ struct StorageKernels {
   void (*add)(int64_t m, int64_t n, Rows<const S> from, C* c, int64_t ldc);
   /// c[m, n] *= factor[m, n].
   void (*scale)(int64_t m, int64_t n, Rows<const S> factor, C* c, int64_t ldc);
-  /// c = f'(h) * (c + g); then sum = c, or sum += c with `accumulate`. c: [m, n]; where
-  /// `c_is_zero`, c counts as zero and is only written. h: rows of S; g: rows of S, of C in the
-  /// second, or absent.
+  /// h[m, n] = f(c + bias), rounded to S; c is undefined afterwards, or with `take_back` what h
+  /// holds. bias as in MathKernels::activate.
+  void (*activate_and_store)(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
+                             int64_t ldc, Rows<S> h, bool take_back);
+  /// c = f'(h) * (c + g); then sum = c, or sum += c with `accumulate`, and rounded = c, if it is
+  /// not absent. c: [m, n]; where `c_is_zero`, c counts as zero and is only written. h: rows of S;
+  /// g: rows of S, of C in the second, or absent.
   void (*delta)(Activation activation, int64_t m, int64_t n, bool c_is_zero, Rows<const S> g,
-                Rows<const S> h, C* c, int64_t ldc, Rows<C> sum, bool accumulate);
+                Rows<const S> h, C* c, int64_t ldc, Rows<C> sum, bool accumulate, Rows<S> rounded);
   void (*delta_of_computed)(Activation activation, int64_t m, int64_t n, bool c_is_zero,
                             Rows<const C> g, Rows<const S> h, C* c, int64_t ldc, Rows<C> sum,
-                            bool accumulate);
+                            bool accumulate, Rows<S> rounded);
 };
 
-/// The tables for this machine, the same for the life of the process.
+/// The tables for this machine, the same for the life of the process, but for bfloat16's products:
+/// torch.backends.mkldnn decides whether those of oneDNN are among them.
 template <typename C>
 const MathKernels<C>& math_kernels();
+template <typename P>
+const ProductKernels<P>& product_kernels();
 template <typename S, typename C>
 const StorageKernels<S, C>& storage_kernels();
+
+/// Whether bfloat16's products of `rows` rows, with sums of k terms, are there and faster than
+/// those of float.
+bool prefers_bfloat16_products(int64_t rows, int64_t k);
+/// What multiplies them, for people.
+const char* bfloat16_products(int64_t rows, int64_t k);
+
+/// Ends the calling thread's use of the CPU's matrix unit, after its last product.
+void release_matrix_unit();
 
 }  // namespace elman::cpu

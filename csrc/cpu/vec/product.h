@@ -1,10 +1,9 @@
 #pragma once
 
-// The products of MathKernels. Included by vec/kernels.cpp alone, once for each instruction set.
+// The products of ProductKernels in blocks of registers. Included by files that are compiled once
+// for each instruction set.
 
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
-
+#include <cstdint>
 #include <type_traits>
 
 #include "cpu/vec/kernels.h"
@@ -13,12 +12,6 @@ namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
 
-using at::vec::Vectorized;
-
-/// Widest block of vectors that fits the registers beside the left operand: 6 x 4 of 32, 6 x 2
-/// of 16.
-template <typename C>
-constexpr int kMaxVectors = sizeof(Vectorized<C>) >= 64 ? 4 : 2;
 constexpr int kMaxRows = 6;
 
 constexpr int64_t kCacheLine = 64;
@@ -28,64 +21,95 @@ constexpr int64_t kPrefetchBytes = 2048;
 /// A panel of fewer bytes stays in the first-level cache.
 constexpr int64_t kPrefetchFrom = 16 * 1024;
 
+// The blocks below are the same for every type of factor. What differs is in `Lanes`:
+//   Factor, Sum       the types of elements
+//   Left, Right, Vec  vectors of factors, and of sums; Vec has loadu, store, + and a zero()
+//   kSize             sums in a Vec
+//   kMaxVectors       the widest block that fits the registers beside the left factor, with
+//   kMaxRows load(from), broadcast(from), broadcast_last(from)
+//                     kSize columns of a panel's row (of kInterleaved rows), the left factors for
+//                     them, and the last ones if k is no multiple of kInterleaved
+//   multiply_add(left, right, sum)
+
 /// Stores or adds the first `count` elements of a vector, one by one: at::vec's partial loads and
 /// stores are calls, around which all sums of a block would have to be saved.
-template <typename C>
-inline void store_part(const Vectorized<C>& value, C* to, int64_t count, bool accumulate) {
-  constexpr int kSize = Vectorized<C>::size();
-  C elements[kSize];
+template <typename Lanes>
+inline void store_part(const typename Lanes::Vec& value, typename Lanes::Sum* to, int64_t count,
+                       bool accumulate) {
+  typename Lanes::Sum elements[Lanes::kSize];
   value.store(elements);
 #pragma GCC unroll 16
-  for (int i = 0; i < kSize; ++i) {
+  for (int i = 0; i < Lanes::kSize; ++i) {
     if (i < count) to[i] = accumulate ? to[i] + elements[i] : elements[i];
   }
 }
 
+/// Memory that is wanted after a block, brought into the second-level cache line by line.
+struct Fetch {
+  const char* from;
+  int64_t lines;
+};
+
 /// c[M, n] (+)= a[M, k] b[k, n], where n takes NV vectors, the last one perhaps in part.
-template <typename C, int kChains, int M, int NV>
-void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-                int64_t ldc, bool accumulate) {
-  using Vec = Vectorized<C>;
-  constexpr int64_t kSize = Vec::size();
+template <typename Lanes, int kChains, int M, int NV>
+void gemm_block(int64_t n, int64_t k, StridedMatrix<typename Lanes::Factor> a,
+                const typename Lanes::Factor* b, int64_t ldb, typename Lanes::Sum* c, int64_t ldc,
+                bool accumulate, Fetch next) {
+  using P = typename Lanes::Factor;
+  using Vec = typename Lanes::Vec;
+  constexpr int64_t kSize = Lanes::kSize, kPair = kInterleaved<P>;
   Vec sum[kChains][M][NV];
 #pragma GCC unroll 4
   for (int chain = 0; chain < kChains; ++chain)
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) sum[chain][i][v] = Vec(C(0));
+      for (int v = 0; v < NV; ++v) sum[chain][i][v] = Lanes::zero();
 
-  const auto step = [&](auto& into, int64_t p) __attribute__((always_inline)) {
-    Vec right[NV];
+  const auto step_with = [&](auto& into, int64_t p, auto broadcast) __attribute__((always_inline)) {
+    typename Lanes::Right right[NV];
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) right[v] = Vec::loadu(b + p * ldb + v * kSize);
+    for (int v = 0; v < NV; ++v) right[v] = Lanes::load(b + (p * ldb + v * kSize) * kPair);
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i) {
-      const Vec left(a.data[i * a.row_stride + p * a.column_stride]);
+      const auto left = broadcast(a.data + i * a.row_stride + p * kPair * a.column_stride);
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) into[i][v] = at::vec::fmadd(left, right[v], into[i][v]);
+      for (int v = 0; v < NV; ++v) into[i][v] = Lanes::multiply_add(left, right[v], into[i][v]);
     }
   };
+  const auto step = [&](auto& into, int64_t p) __attribute__((always_inline)) {
+    step_with(
+        into, p,
+        [](const P* from) __attribute__((always_inline)) { return Lanes::broadcast(from); });
+  };
+  const int64_t steps = k / kPair;
   int64_t p = 0;
   if constexpr (kChains == 1) {
-    constexpr int64_t kRowBytes = NV * sizeof(Vec), kAhead = kPrefetchBytes / kRowBytes;
-    if (k * kRowBytes >= kPrefetchFrom) {
-      const auto fetching_step = [&](const C* ahead) __attribute__((always_inline)) {
+    constexpr int64_t kRow = NV * kSize * kPair, kAhead = kPrefetchBytes / (kRow * sizeof(P));
+    if (steps * kRow * static_cast<int64_t>(sizeof(P)) >= kPrefetchFrom) {
+      const auto fetching_step = [&](const P* ahead) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-        for (int64_t v = 0; v < NV * kSize; v += kCacheLine / sizeof(C))
-          __builtin_prefetch(ahead + v);
+        for (int64_t at = 0; at < kRow; at += kCacheLine / sizeof(P))
+          __builtin_prefetch(ahead + at);
+        if (p < next.lines) __builtin_prefetch(next.from + p * kCacheLine, 0, 2);
         step(sum[0], p);
       };
-      for (; p < k - kAhead; ++p) fetching_step(b + (p + kAhead) * ldb);
+      for (; p < steps - kAhead; ++p) fetching_step(b + (p + kAhead) * ldb * kPair);
       // At the panel's end its beginning is fetched: the next rows start there.
-      for (; p < k; ++p) fetching_step(b + (p + kAhead - k) * ldb);
+      for (; p < steps; ++p) fetching_step(b + (p + kAhead - steps) * ldb * kPair);
     }
   }
-  for (; p + kChains <= k; p += kChains) {
+  for (; p + kChains <= steps; p += kChains) {
 #pragma GCC unroll 4
     for (int chain = 0; chain < kChains; ++chain) step(sum[chain], p + chain);
   }
-  for (; p < k; ++p) step(sum[0], p);
+  for (; p < steps; ++p) step(sum[0], p);
+  if constexpr (kPair > 1) {
+    if (k % kPair != 0)
+      step_with(
+          sum[0], p,
+          [](const P* from) __attribute__((always_inline)) { return Lanes::broadcast_last(from); });
+  }
 
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
@@ -94,10 +118,10 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ld
       Vec value = sum[0][i][v];
 #pragma GCC unroll 4
       for (int chain = 1; chain < kChains; ++chain) value = value + sum[chain][i][v];
-      C* to = c + i * ldc + v * kSize;
+      typename Lanes::Sum* to = c + i * ldc + v * kSize;
       const int64_t count = n - v * kSize;
       if (count < kSize) {
-        store_part(value, to, count, accumulate);
+        store_part<Lanes>(value, to, count, accumulate);
         continue;
       }
       if (accumulate) value = value + Vec::loadu(to);
@@ -106,57 +130,68 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ld
   }
 }
 
-template <typename C, int NV>
-void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
-                  C* c, int64_t ldc, bool accumulate) {
-  using Block = void (*)(int64_t, int64_t, StridedMatrix<C>, const C*, int64_t, C*, int64_t, bool);
-  static constexpr Block kBlocks[kMaxRows] = {gemm_block<C, 1, 1, NV>, gemm_block<C, 1, 2, NV>,
-                                              gemm_block<C, 1, 3, NV>, gemm_block<C, 1, 4, NV>,
-                                              gemm_block<C, 1, 5, NV>, gemm_block<C, 1, 6, NV>};
-  for (int64_t i = 0; i < m;) {
-    // In blocks of about one size: the fewer rows a block has, the slower each of them is.
-    const int64_t left = m - i, blocks = (left + kMaxRows - 1) / kMaxRows;
-    const int64_t rows = (left + blocks - 1) / blocks;
-    kBlocks[rows - 1](n, k, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
-                      c + i * ldc, ldc, accumulate);
-    i += rows;
+/// Products with the panel b, by the number of vectors that its columns take.
+template <typename Lanes>
+struct PanelProduct {
+  using P = typename Lanes::Factor;
+  using C = typename Lanes::Sum;
+
+  static void gemm(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b, int64_t ldb,
+                   C* c, int64_t ldc, bool accumulate, const P* next) {
+    by_vectors(n, [&](auto vectors) {
+      gemm_columns<vectors>(m, n, k, a, b, ldb, c, ldc, accumulate, next);
+    });
   }
-}
 
-template <typename C, int NV>
-void gemv_columns(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb,
-                  C* c, int64_t ldc, bool accumulate) {
-  gemm_block<C, 4, 1, NV>(n, k, a, b, ldb, c, ldc, accumulate);
-}
-
-/// Chooses by the number of vectors that n columns take.
-template <typename C, template <typename, int> class Columns>
-void by_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-                int64_t ldc, bool accumulate) {
-  constexpr int64_t kSize = Vectorized<C>::size();
-  const auto run = [&](auto vectors) {
-    if constexpr (vectors <= kMaxVectors<C>)
-      Columns<C, vectors>::run(m, n, k, a, b, ldb, c, ldc, accumulate);
-  };
-  switch ((n + kSize - 1) / kSize) {
-    case 1:
-      return run(std::integral_constant<int, 1>());
-    case 2:
-      return run(std::integral_constant<int, 2>());
-    case 3:
-      return run(std::integral_constant<int, 3>());
-    default:
-      return run(std::integral_constant<int, 4>());
+  /// For one row.
+  static void gemv(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<P> a, const P* b, int64_t ldb,
+                   C* c, int64_t ldc, bool accumulate, const P* /*next*/) {
+    by_vectors(n, [&](auto vectors) {
+      gemm_block<Lanes, 4, 1, vectors>(n, k, a, b, ldb, c, ldc, accumulate, {nullptr, 0});
+    });
   }
-}
 
-template <typename C, int NV>
-struct GemmColumns {
-  static constexpr auto run = gemm_columns<C, NV>;
-};
-template <typename C, int NV>
-struct GemvColumns {
-  static constexpr auto run = gemv_columns<C, NV>;
+ private:
+  template <typename Run>
+  static void by_vectors(int64_t n, const Run& run) {
+    const auto run_if_it_fits = [&](auto vectors) {
+      if constexpr (vectors <= Lanes::kMaxVectors) run(vectors);
+    };
+    switch ((n + Lanes::kSize - 1) / Lanes::kSize) {
+      case 1:
+        return run_if_it_fits(std::integral_constant<int, 1>());
+      case 2:
+        return run_if_it_fits(std::integral_constant<int, 2>());
+      case 3:
+        return run_if_it_fits(std::integral_constant<int, 3>());
+      default:
+        return run_if_it_fits(std::integral_constant<int, 4>());
+    }
+  }
+
+  template <int NV>
+  static void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b,
+                           int64_t ldb, C* c, int64_t ldc, bool accumulate, const P* next) {
+    using Block =
+        void (*)(int64_t, int64_t, StridedMatrix<P>, const P*, int64_t, C*, int64_t, bool, Fetch);
+    static constexpr Block kBlocks[kMaxRows] = {
+        gemm_block<Lanes, 1, 1, NV>, gemm_block<Lanes, 1, 2, NV>, gemm_block<Lanes, 1, 3, NV>,
+        gemm_block<Lanes, 1, 4, NV>, gemm_block<Lanes, 1, 5, NV>, gemm_block<Lanes, 1, 6, NV>};
+    const int64_t bytes = k * ldb * static_cast<int64_t>(sizeof(P));
+    const int64_t row_blocks = (m + kMaxRows - 1) / kMaxRows;
+    // Evenly over the blocks, as far as one line to a step goes.
+    const int64_t lines = next == nullptr ? 0 : (bytes / kCacheLine + row_blocks - 1) / row_blocks;
+    Fetch fetch{reinterpret_cast<const char*>(next), lines};
+    for (int64_t i = 0; i < m;) {
+      // In blocks of about one size: the fewer rows a block has, the slower each of them is.
+      const int64_t left = m - i, blocks = (left + kMaxRows - 1) / kMaxRows;
+      const int64_t rows = (left + blocks - 1) / blocks;
+      kBlocks[rows - 1](n, k, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
+                        c + i * ldc, ldc, accumulate, fetch);
+      fetch.from += lines * kCacheLine;
+      i += rows;
+    }
+  }
 };
 
 }  // namespace

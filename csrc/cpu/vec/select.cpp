@@ -1,6 +1,11 @@
+#include <ATen/Context.h>
 #include <ATen/Version.h>
+#include <c10/util/Exception.h>
 
 #include <string>
+#ifdef ELMAN_HAVE_AVX
+#include <cpuid.h>
+#endif
 
 #include "cpu/vec/kernels.h"
 #include "cpu/vec/tables.h"
@@ -21,7 +26,69 @@ const KernelTables& tables() {
   return chosen;
 }
 
+struct BFloat16Support {
+  bool dot_products = false;  ///< AVX512_BF16
+  bool matrix_unit = false;   ///< AMX_BF16
+};
+
+const BFloat16Support& bfloat16_support() {
+  static const BFloat16Support support = [] {
+    BFloat16Support found;
+#ifdef ELMAN_HAVE_AVX
+    if (std::string(at::get_cpu_capability()) != "AVX512") return found;
+    constexpr unsigned kFeatures = 7, kDotProductsInEax = 1U << 5, kMatrixUnitInEdx = 1U << 22;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (__get_cpuid_count(kFeatures, 1, &eax, &ebx, &ecx, &edx) != 0)
+      found.dot_products = (eax & kDotProductsInEax) != 0;
+    if (__get_cpuid_count(kFeatures, 0, &eax, &ebx, &ecx, &edx) != 0)
+      found.matrix_unit = (edx & kMatrixUnitInEdx) != 0;
+#endif
+    return found;
+  }();
+  return support;
+}
+
 }  // namespace
+
+void release_matrix_unit() {
+#ifdef ELMAN_HAVE_AVX
+  release_onednn_products();
+#endif
+}
+
+bool prefers_bfloat16_products(int64_t rows, int64_t k) {
+  const BFloat16Support& support = bfloat16_support();
+  if (!support.matrix_unit) return support.dot_products;
+#ifdef ELMAN_HAVE_AVX
+  // CPUs with a matrix unit have slower dot products than multiply-adds of float. They pay for a
+  // single row where they halve what is read from beyond the first-level cache.
+  constexpr int64_t kFirstLevelFactors = 8192, kTile = 32;
+  if (!at::globalContext().userEnabledMkldnn() || k % kInterleaved<c10::BFloat16> != 0 || k < kTile)
+    return false;
+  return rows * k > onednn_bfloat16_products().small_work || k * k > kFirstLevelFactors;
+#else
+  return false;
+#endif
+}
+
+template <>
+const ProductKernels<float>& product_kernels() {
+  return tables().products_float;
+}
+template <>
+const ProductKernels<double>& product_kernels() {
+  return tables().products_double;
+}
+template <>
+const ProductKernels<c10::BFloat16>& product_kernels() {
+#ifdef ELMAN_HAVE_AVX
+  if (bfloat16_support().matrix_unit && at::globalContext().userEnabledMkldnn())
+    return onednn_bfloat16_products();
+  return avx512_bfloat16_products();
+#else
+  TORCH_INTERNAL_ASSERT(false, "this CPU has no products of bfloat16");
+#endif
+}
 
 template <>
 const MathKernels<float>& math_kernels() {
@@ -46,6 +113,13 @@ const StorageKernels<c10::BFloat16, float>& storage_kernels() {
 template <>
 const StorageKernels<c10::Half, float>& storage_kernels() {
   return tables().storage_half;
+}
+
+const char* bfloat16_products(int64_t rows, int64_t k) {
+  if (!prefers_bfloat16_products(rows, k)) return "float32's multiply-adds";
+  const bool by_onednn =
+      bfloat16_support().matrix_unit && rows * k > product_kernels<c10::BFloat16>().small_work;
+  return by_onednn ? "oneDNN on the matrix unit (AMX)" : "dot products of bfloat16 (AVX512_BF16)";
 }
 
 }  // namespace elman::cpu

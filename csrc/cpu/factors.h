@@ -1,0 +1,55 @@
+#pragma once
+
+#include "cpu/common.h"
+
+namespace elman::cpu {
+
+/// Calls run(P()) with the type of the factors in the products of a problem whose steps have so
+/// many rows and H units, stored as S: what they are computed in, or S itself where the CPU has
+/// fast products of it.
+template <typename S, typename Run>
+void with_factors(int64_t rows, int64_t hidden, const Run& run) {
+  if constexpr (std::is_same_v<S, c10::BFloat16>) {
+    if (prefers_bfloat16_products(rows, hidden)) return run(S());
+  }
+  run(compute_t<S>());
+}
+
+/// to[rows, n] = x[rows, n], times mask[rows, n] if there is one, as factors of type P, with zeros
+/// in the columns n ... padded_n. n is at most kPanelColumns.
+template <typename S, typename P>
+void load_factors(int64_t rows, int64_t n, int64_t padded_n, Rows<const S> x, Rows<const S> mask,
+                  P* to, int64_t ldt) {
+  using C = compute_t<S>;
+  const auto& kernels = storage_kernels<S, C>();
+  if constexpr (std::is_same_v<P, C>) {
+    kernels.load(rows, n, padded_n, x, to, ldt);
+    if (mask.data != nullptr) kernels.scale(rows, n, mask, to, ldt);
+  } else {
+    static_assert(std::is_same_v<P, S>);
+    for (int64_t i = 0; i < rows; ++i) {
+      const S* const from = x.data + i * x.row_stride;
+      P* const row = to + i * ldt;
+      if (mask.data == nullptr) {
+        std::copy_n(from, n, row);
+      } else {
+        C product[kPanelColumns];
+        kernels.load(1, n, n, {from, n}, product, n);
+        kernels.scale(1, n, {mask.data + i * mask.row_stride, n}, product, n);
+        kernels.store(1, n, product, n, {row, n});
+      }
+      std::fill(row + n, row + padded_n, P(0));
+    }
+  }
+}
+
+/// Rounds rows [rows, n] of computed values to factors. n may be any number.
+template <typename P>
+void round_to_factors(int64_t rows, int64_t n, Rows<const compute_t<P>> from, P* to, int64_t ldt) {
+  for_panels(n, [&](int64_t j, int64_t columns) {
+    storage_kernels<P, compute_t<P>>().store(rows, columns, from.data + j, from.row_stride,
+                                             {to + j, ldt});
+  });
+}
+
+}  // namespace elman::cpu

@@ -1,0 +1,100 @@
+#pragma once
+
+// Loads and stores of two vectors at a time, since a vector of a 16-bit type holds as many elements
+// as two of float. Included by vec/kernels.cpp alone, once for each instruction set.
+
+#include <ATen/cpu/vec/functional.h>
+#include <ATen/cpu/vec/vec.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "cpu/vec/kernels.h"
+
+namespace elman::cpu {
+namespace CPU_CAPABILITY {
+namespace {
+
+using at::vec::Vectorized;
+
+/// Loads or stores `count` elements, all of the vector in the common case.
+template <typename C>
+inline Vectorized<C> load(const C* from, int64_t count) {
+  return count >= Vectorized<C>::size() ? Vectorized<C>::loadu(from)
+                                        : Vectorized<C>::loadu(from, count);
+}
+template <typename C>
+inline void store(const Vectorized<C>& value, C* to, int64_t count) {
+  if (count >= Vectorized<C>::size()) {
+    value.store(to);
+  } else {
+    value.store(to, static_cast<int>(count));
+  }
+}
+
+/// Up to 2 * Vectorized<C>::size() elements; the second vector is not computed with where the first
+/// one takes them all.
+template <typename C>
+struct TwoVectors {
+  using Vec = Vectorized<C>;
+  static constexpr int64_t kSize = 2 * Vec::size();
+  Vec first, second;
+  int64_t count;
+
+  template <typename Function, typename... Others>
+  TwoVectors map(const Function& f, const Others&... others) const {
+    return {f(first, others.first...), has_second() ? f(second, others.second...) : second, count};
+  }
+  bool has_second() const { return count > Vec::size(); }
+};
+
+/// The first elements at `from`, which are stored as S: at most `count`, or as many as there is
+/// room for.
+template <typename C, typename S>
+inline TwoVectors<C> load_two(const S* from, int64_t count) {
+  using Vec = Vectorized<C>;
+  count = std::min(count, TwoVectors<C>::kSize);
+  if constexpr (std::is_same_v<S, C>) {
+    return {load(from, count),
+            count > Vec::size() ? load(from + Vec::size(), count - Vec::size()) : Vec(C(0)), count};
+  } else {
+    static_assert(Vectorized<S>::size() == TwoVectors<C>::kSize);
+    const auto [first, second] = at::vec::convert_to_float<S>(load(from, count));
+    return {first, second, count};
+  }
+}
+
+template <typename C, typename S>
+inline void store_two(const TwoVectors<C>& values, S* to) {
+  using Vec = Vectorized<C>;
+  if constexpr (std::is_same_v<S, C>) {
+    store(values.first, to, values.count);
+    if (values.has_second()) store(values.second, to + Vec::size(), values.count - Vec::size());
+  } else {
+    store(at::vec::convert_from_float<S>(values.first, values.second), to, values.count);
+  }
+}
+
+/// The same; returns the values that are stored.
+template <typename C, typename S>
+inline TwoVectors<C> store_and_round(const TwoVectors<C>& values, S* to) {
+  if constexpr (std::is_same_v<S, C>) {
+    store_two(values, to);
+    return values;
+  } else {
+    const auto stored = at::vec::convert_from_float<S>(values.first, values.second);
+    store(stored, to, values.count);
+    const auto [first, second] = at::vec::convert_to_float<S>(stored);
+    return {first, second, values.count};
+  }
+}
+
+/// Calls run(j) for the first of every TwoVectors<C>::kSize of n elements.
+template <typename C, typename Run>
+inline void for_two(int64_t n, const Run& run) {
+  for (int64_t j = 0; j < n; j += TwoVectors<C>::kSize) run(j);
+}
+
+}  // namespace
+}  // namespace CPU_CAPABILITY
+}  // namespace elman::cpu
