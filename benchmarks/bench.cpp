@@ -6,6 +6,7 @@
 //     --only TEXT        cases whose name contains TEXT
 //     --repetitions N    measurements of each [7]
 //     --seconds S        length of a measurement, unless one call takes longer [0.06]
+//     --dtype float32 | bfloat16   one of them only
 //     --quiet            no table, for use with --benchmark_out and report.py
 //     --verify           compare the results, measure nothing
 
@@ -32,8 +33,16 @@
 namespace elman::bench {
 namespace {
 
-// Sums of a few thousand float32 terms, in different orders on the two sides.
-constexpr double kTolerance = 1e-3;
+struct Dtype {
+  at::ScalarType type;
+  const char* name;
+  const char* suffix;  // of the sides' names
+  // Sums of a few thousand terms, in different orders on the two sides; in bfloat16 torch rounds
+  // each step's sums before it adds them up.
+  double tolerance;
+};
+constexpr Dtype kDtypes[] = {{at::kFloat, "float32", "", 1e-3},
+                             {at::kBFloat16, "bfloat16", "_bfloat16", 0.05}};
 
 double Seconds(const std::function<void()>& call) {
   const auto start = std::chrono::steady_clock::now();
@@ -74,6 +83,7 @@ struct Settings {
   bool quiet = false;
   double seconds = 0.06;
   int64_t repetitions = 7;
+  std::vector<Dtype> dtypes;
   std::vector<Case> cases;
 };
 
@@ -108,21 +118,21 @@ void Register(const std::string& name, const Settings& settings,
 }
 
 // Returns whether both sides computed the same in every mode of every case.
-bool Verify(const std::vector<Case>& cases, Workloads* workloads) {
+bool Verify(const std::vector<Case>& cases, const Dtype& dtype, Workloads* workloads) {
   bool equal = true;
   for (const Case& c : cases) {
-    auto workload = std::make_shared<Workload>(c);
+    auto workload = std::make_shared<Workload>(c, dtype.type);
     for (const Mode& mode : Modes(c)) {
       const double difference = workload->Compare(mode);
-      if (!(difference <= kTolerance)) {
-        std::printf("%s/%s: elman and torch differ by %.1e, expected at most %.0e\n",
-                    c.Name().c_str(), mode.name, difference, kTolerance);
+      if (!(difference <= dtype.tolerance)) {
+        std::printf("%s/%s in %s: elman and torch differ by %.1e, expected at most %.0e\n",
+                    c.Name().c_str(), mode.name, dtype.name, difference, dtype.tolerance);
         equal = false;
       }
     }
-    (*workloads)[c.Name()] = workload;
+    (*workloads)[c.Name() + dtype.suffix] = workload;
   }
-  std::printf("%zu cases computed on both sides: %s\n", cases.size(),
+  std::printf("%zu cases computed in %s on both sides: %s\n", cases.size(), dtype.name,
               equal ? "the same results" : "DIFFERENT results");
   std::fflush(stdout);
   return equal;
@@ -132,18 +142,20 @@ void RegisterAll(const Settings& settings, const Workloads& workloads) {
   auto progress = std::make_shared<Progress>();
   Register("peak", settings, progress, RunPeak);
   for (const Case& c : settings.cases) {
-    const std::shared_ptr<Workload> workload = workloads.at(c.Name());
-    for (const Mode& mode : Modes(c)) {
-      const std::string name = c.Name() + "/" + mode.name;
-      const double flops = mode.Flops(c);
-      Register(name + "/elman", settings, progress, [=] {
-        workload->RunElman(mode);
-        return flops;
-      });
-      Register(name + "/torch", settings, progress, [=] {
-        workload->RunTorch(mode);
-        return flops;
-      });
+    for (const Dtype& dtype : settings.dtypes) {
+      const std::shared_ptr<Workload> workload = workloads.at(c.Name() + dtype.suffix);
+      for (const Mode& mode : Modes(c)) {
+        const std::string name = c.Name() + "/" + mode.name;
+        const double flops = mode.Flops(c);
+        Register(name + "/elman" + dtype.suffix, settings, progress, [=] {
+          workload->RunElman(mode);
+          return flops;
+        });
+        Register(name + "/torch" + dtype.suffix, settings, progress, [=] {
+          workload->RunTorch(mode);
+          return flops;
+        });
+      }
     }
   }
 }
@@ -151,7 +163,7 @@ void RegisterAll(const Settings& settings, const Workloads& workloads) {
 // Takes our flags out of the command line and leaves Google Benchmark's.
 Settings ParseSettings(int* argc, char** argv) {
   Settings settings;
-  std::string only;
+  std::string only, dtype;
   int kept = 1;
   for (int i = 1; i < *argc; ++i) {
     const std::string flag = argv[i];
@@ -164,6 +176,8 @@ Settings ParseSettings(int* argc, char** argv) {
       settings.seconds = std::atof(argv[++i]);
     } else if (flag == "--repetitions" && has_value) {
       settings.repetitions = std::max(1, std::atoi(argv[++i]));
+    } else if (flag == "--dtype" && has_value) {
+      dtype = argv[++i];
     } else if (flag == "--only" && has_value) {
       only = argv[++i];
     } else {
@@ -173,6 +187,9 @@ Settings ParseSettings(int* argc, char** argv) {
   *argc = kept;
   for (const Case& c : Cases()) {
     if (c.Name().find(only) != std::string::npos) settings.cases.push_back(c);
+  }
+  for (const Dtype& known : kDtypes) {
+    if (dtype.empty() || dtype == known.name) settings.dtypes.push_back(known);
   }
   return settings;
 }
@@ -185,11 +202,17 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "--only matches no case of cases.def\n");
     return 2;
   }
+  if (settings.dtypes.empty()) {
+    std::fprintf(stderr, "--dtype expects float32 or bfloat16\n");
+    return 2;
+  }
   benchmark::AddCustomContext("torch", TORCH_VERSION);
   benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
   benchmark::AddCustomContext("vectors", PeakVectors());
   Workloads workloads;
-  if (!Verify(settings.cases, &workloads)) return 1;
+  for (const Dtype& dtype : settings.dtypes) {
+    if (!Verify(settings.cases, dtype, &workloads)) return 1;
+  }
   if (settings.verify_only) return 0;
   RegisterAll(settings, workloads);
   QuietReporter quiet;

@@ -26,6 +26,9 @@ MODES = {
 }
 
 
+BFLOAT16_SIDES = ("elman_bfloat16", "torch_bfloat16")
+
+
 @dataclass
 class Row:
     """One mode of one case, both sides."""
@@ -36,6 +39,8 @@ class Row:
     torch: float
     spread: float  # of elman's measurements: half their middle half, relative to the median
     peak: float  # operations a second of the machine
+    elman_bfloat16: float | None = None  # seconds, if measured
+    torch_bfloat16: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -76,7 +81,11 @@ def read_results(path: Path) -> tuple[list[Row], float, dict]:
                 median = statistics.median(elman)
                 quarters = statistics.quantiles(elman) if len(elman) > 1 else [median] * 3
                 spread = (quarters[2] - quarters[0]) / 2 / median
-                rows.append(Row(case, mode, median, statistics.median(torch), spread, peak))
+                narrow = [times.get((case.name, mode, s)) for s in BFLOAT16_SIDES]
+                seconds = [statistics.median(side) if side else None for side in narrow]
+                rows.append(
+                    Row(case, mode, median, statistics.median(torch), spread, peak, *seconds)
+                )
     return rows, peak, results["context"]
 
 
@@ -101,6 +110,21 @@ def table(rows: list[Row]) -> list[str]:
             f"| {row.case.name} | {row.mode} | {milliseconds(row.elman)} ± {row.spread:.0%} "
             f"| {milliseconds(row.torch)} | {row.ratio:.2f} "
             f"| {percent(row.share(row.elman))} | {percent(row.share(row.torch))} |"
+        )
+    return lines
+
+
+def bfloat16_table(rows: list[Row]) -> list[str]:
+    """Markdown: what bfloat16 brings elman, and elman in it against torch in it."""
+    lines = [
+        "| case | mode | elman in bfloat16, ms | float32 / bfloat16 | torch in bfloat16 / elman |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        torch = f"{row.torch_bfloat16 / row.elman_bfloat16:.2f}" if row.torch_bfloat16 else ""
+        lines.append(
+            f"| {row.case.name} | {row.mode} | {milliseconds(row.elman_bfloat16)} "
+            f"| {row.elman / row.elman_bfloat16:.2f} | {torch} |"
         )
     return lines
 
@@ -191,6 +215,18 @@ def report(
             if ratio < 1
         ]
         lines += [f"elman loses {len(lost)} comparisons with peers:", "", *lost, ""] if lost else []
+    narrow = [row for row in rows if row.elman_bfloat16]
+    slower = sorted(
+        (row for row in narrow if row.elman < row.elman_bfloat16),
+        key=lambda row: row.elman / row.elman_bfloat16,
+    )
+    if slower:
+        lines += [
+            f"bfloat16 is slower than float32 in {len(slower)} of {len(narrow)} comparisons:",
+            "",
+            *bfloat16_table(slower),
+            "",
+        ]
     lines += [
         f"float32, {context['threads']} threads, torch {context['torch']}, {context['date']}; "
         f"multiply-add peak {peak / 1e9:.0f} GFLOP/s, {context['vectors']}, measured in the same "
@@ -200,6 +236,8 @@ def report(
         "",
         *table(rows),
     ]
+    if narrow:
+        lines += ["", "## bfloat16", "", *bfloat16_table(narrow)]
     if peers is not None:
         lines += ["", "## Peers, each a process of its own, in turn", "", *peer_table(peers)]
     if truncation:
@@ -270,6 +308,8 @@ def summary(
                 "ratio": row.ratio,
                 "elman_share_of_peak": row.share(row.elman),
                 "torch_share_of_peak": row.share(row.torch),
+                "elman_bfloat16_seconds": row.elman_bfloat16,
+                "torch_bfloat16_seconds": row.torch_bfloat16,
             }
             for row in rows
         ],

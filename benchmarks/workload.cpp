@@ -18,15 +18,18 @@ std::vector<Mode> Modes(const Case& c) {
   return modes;
 }
 
-Workload::Workload(const Case& c)
+Workload::Workload(const Case& c, at::ScalarType dtype)
     : torch_(torch::nn::RNNOptions(c.I, c.H).num_layers(c.layers).bidirectional(c.directions == 2)),
-      elman_(elman::RNNOptions(torch_->options)) {
+      elman_(elman::RNNOptions(torch_->options)),
+      compares_gradients_(dtype == at::kFloat) {
   const at::NoGradGuard no_grad;
+  torch_->to(dtype);
+  elman_->to(dtype);
   const std::vector<at::Tensor> theirs = torch_->parameters();
   const std::vector<at::Tensor> ours = elman_->parameters();
   for (size_t i = 0; i < ours.size(); ++i) ours[i].copy_(theirs[i]);
-  input_ = at::randn({c.T, c.B, c.I}).requires_grad_();
-  grad_output_ = at::randn({c.T, c.B, c.directions * c.H});
+  input_ = at::randn({c.T, c.B, c.I}).to(dtype).requires_grad_();
+  grad_output_ = at::randn({c.T, c.B, c.directions * c.H}).to(dtype);
 }
 
 void Workload::RunElman(const Mode& mode) {
@@ -76,24 +79,25 @@ void Workload::RunTorch(const Mode& mode) {
 }
 
 double Workload::Compare(const Mode& mode) {
+  const bool backward = mode.backward && compares_gradients_;
   const auto gradients = [&](torch::nn::Module& module) {
     std::vector<at::Tensor> results;
-    if (!mode.backward) return results;
+    if (!backward) return results;
     for (const at::Tensor& parameter : module.parameters()) results.push_back(parameter.grad());
     return results;
   };
   RunElman(mode);
   std::vector<at::Tensor> ours = gradients(*elman_);
   ours.push_back(output_);
-  if (mode.backward) ours.push_back(input_.grad());
+  if (backward) ours.push_back(input_.grad());
   RunTorch(mode);
   std::vector<at::Tensor> theirs = gradients(*torch_);
   theirs.push_back(mode.k > 0 ? at::cat(piece_outputs_) : output_);
-  if (mode.k > 0) {
+  if (backward && mode.k > 0) {
     std::vector<at::Tensor> grads;
     for (const at::Tensor& piece : pieces_) grads.push_back(piece.grad());
     theirs.push_back(at::cat(grads));
-  } else if (mode.backward) {
+  } else if (backward) {
     theirs.push_back(input_.grad());
   }
   double largest = 0;
