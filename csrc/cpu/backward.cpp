@@ -6,6 +6,7 @@
 #include "cpu/packed.h"
 #include "cpu/rnn.h"
 #include "cpu/sweep.h"
+#include "cpu/weight_gradients.h"
 
 namespace elman::cpu {
 namespace {
@@ -153,18 +154,17 @@ class StackSweep {
     const int64_t input_size = shape_.layer_input_size(layer);
     const CellGradients& grads = stack_.grads[index(layer, direction)];
 
+    std::vector<WeightGradient<S>> weights;
     if (grads.weight_ih != nullptr) {
       RowSegment<S> all{
-          0,
-          rows,
-          {layer == 0 ? static_cast<const S*>(stack_.input) : states(layer - 1), input_size}};
+          rows, {layer == 0 ? static_cast<const S*>(stack_.input) : states(layer - 1), input_size}};
       if (mask_below(layer) != nullptr) all.mask = {mask_below(layer), input_size};
-      weight_gradient<S, P>(hidden, input_size, rows_of(delta), {all},
-                            static_cast<S*>(grads.weight_ih));
+      weights.push_back({input_size, {all}, static_cast<S*>(grads.weight_ih)});
     }
     if (grads.weight_hh != nullptr)
-      weight_gradient<S, P>(hidden, hidden, rows_of(delta), entering_states(layer, direction),
-                            static_cast<S*>(grads.weight_hh));
+      weights.push_back(
+          {hidden, entering_states(layer, direction), static_cast<S*>(grads.weight_hh)});
+    weight_gradients<S, P>(rows, hidden, rows_of(delta), weights);
     if (grads.bias_ih != nullptr || grads.bias_hh != nullptr)
       bias_gradient(rows, hidden, rows_of(delta), static_cast<S*>(grads.bias_ih),
                     static_cast<S*>(grads.bias_hh));
@@ -184,36 +184,36 @@ class StackSweep {
     const S* const hx = static_cast<const S*>(stack_.cells[index(layer, direction)].hx);
     const S* const h = states(layer) + direction * hidden;
     std::vector<RowSegment<S>> segments;
-    const auto add = [&](int64_t row, int64_t count, Rows<const S> x, const bool* reset) {
+    const auto add = [&](int64_t count, Rows<const S> x, const bool* reset) {
       if (count == 0) return;
-      if (!segments.empty()) {
+      if (!segments.empty() && x.data != nullptr) {
         RowSegment<S>& last = segments.back();
-        if (last.delta_row + last.count == row &&
-            last.x.data + last.count * last.x.row_stride == x.data) {
+        if (last.x.data != nullptr && last.x.data + last.count * last.x.row_stride == x.data) {
           last.count += count;
           return;
         }
       }
-      segments.push_back({row, count, x, {nullptr, 0}, reset});
+      segments.push_back({count, x, {nullptr, 0}, reset});
+    };
+    const auto from_hx = [&](int64_t b) {
+      return Rows<const S>{hx == nullptr ? nullptr : hx + b * hidden, hidden};
     };
     const auto reset_at = [&](int64_t row) {
       return stack_.reset == nullptr ? nullptr : stack_.reset + row;
     };
     if (direction == 0) {
-      if (hx != nullptr) add(0, shape_.batch_at(0), {hx, hidden}, reset_at(0));
+      add(shape_.batch_at(0), from_hx(0), reset_at(0));
       for (int64_t t = 1; t < shape_.steps; ++t) {
         const int64_t row = shape_.offset(t);
-        add(row, shape_.batch_at(t), {h + shape_.offset(t - 1) * features, features},
-            reset_at(row));
+        add(shape_.batch_at(t), {h + shape_.offset(t - 1) * features, features}, reset_at(row));
       }
       return segments;
     }
     for (int64_t t = 0; t < shape_.steps; ++t) {
-      const int64_t row = shape_.offset(t), next = shape_.offset(t + 1);
+      const int64_t next = shape_.offset(t + 1);
       const int64_t carried = shape_.batch_at(t + 1), count = shape_.batch_at(t);
-      add(row, carried, {h + next * features, features}, reset_at(next));
-      if (hx != nullptr)
-        add(row + carried, count - carried, {hx + carried * hidden, hidden}, nullptr);
+      add(carried, {h + next * features, features}, reset_at(next));
+      add(count - carried, from_hx(carried), nullptr);
     }
     return segments;
   }

@@ -1,0 +1,282 @@
+#include "cpu/weight_gradients.h"
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <utility>
+
+#include "cpu/factors.h"
+#include "cpu/packed.h"
+
+namespace elman::cpu {
+namespace {
+
+/// Rows of the sum that are packed and multiplied at a time.
+constexpr int64_t kReduceRows = 256;
+
+/// Columns of one of the weights, as they stand in a block.
+struct Strip {
+  int64_t weight;
+  int64_t first, columns;
+  int64_t place;  ///< the first one's column in the block
+};
+
+/// Rows [h0, h0 + m) of the gradients, and of these the columns of some strips.
+template <typename S, typename P>
+class WeightGradientBlock {
+ public:
+  using C = compute_t<S>;
+
+  WeightGradientBlock(Rows<const C> delta, const std::vector<WeightGradient<S>>& weights,
+                      int64_t h0, int64_t m, std::vector<Strip> strips)
+      : source_(delta),
+        weights_(weights),
+        h0_(h0),
+        m_(m),
+        n_(strips.back().place + strips.back().columns),
+        strips_(std::move(strips)),
+        positions_(weights.size()),
+        // An odd number of cache lines to a row: with a power of two, the rows would fight for the
+        // same sets of the cache.
+        delta_stride_(kTransposes ? kReduceRows + 32 : (ceil_div(m, 16) | 1) * 16),
+        delta_(kTransposes ? m * delta_stride_ : kReduceRows * delta_stride_),
+        panel_(kReduceRows * kPanelColumns),
+        rows_(kTransposes ? kReduceRows * kPanelColumns : 0),
+        pairs_(kTransposes ? kReduceRows * kPanelColumns : 0),
+        sum_(m * n_) {
+    std::fill_n(sum_.get(), m * n_, C(0));
+  }
+
+  /// Adds all rows, kReduceRows at a time.
+  void add(int64_t rows) {
+    for (int64_t row = 0; row < rows; row += kReduceRows) {
+      const int64_t count = std::min(kReduceRows, rows - row);
+      for_panels(m_, [&](int64_t j, int64_t columns) { pack_delta(row, count, j, columns); });
+      for (const Strip& strip : strips_) {
+        const std::vector<Piece> pieces = pieces_of(strip.weight, row, count);
+        for_panels(
+            strip.columns,
+            [&](int64_t j, int64_t columns) { add_panel(strip, pieces, count, j, columns); },
+            product_kernels<P>().panel_columns);
+      }
+    }
+  }
+
+  void store() const {
+    for (const Strip& strip : strips_) {
+      const WeightGradient<S>& weight = weights_[strip.weight];
+      for_panels(strip.columns, [&](int64_t j, int64_t columns) {
+        storage_kernels<S, C>().store(
+            m_, columns, sum_.get() + strip.place + j, n_,
+            {weight.gradient + h0_ * weight.columns + strip.first + j, weight.columns});
+      });
+    }
+  }
+
+ private:
+  /// Whether delta is transposed in memory, since interleaved factors do not let its strides be
+  /// swapped.
+  static constexpr bool kTransposes = kInterleaved<P> > 1;
+
+  /// Rows [row, row + count) of a segment, which stand at `at` among those multiplied together.
+  struct Piece {
+    const RowSegment<S>* segment;
+    int64_t row, count, at;
+  };
+  /// Where a weight's rows have been read up to.
+  struct Position {
+    size_t segment = 0;
+    int64_t segment_begin = 0;  ///< the segment's first row
+  };
+
+  /// What the rows [row, row + count) of a weight's right factor are made of; row by row upwards.
+  std::vector<Piece> pieces_of(int64_t weight, int64_t row, int64_t count) {
+    std::vector<Piece> pieces;
+    Position& at = positions_[weight];
+    for (int64_t done = 0; done < count;) {
+      const RowSegment<S>& segment = weights_[weight].segments[at.segment];
+      const int64_t first = row + done - at.segment_begin;
+      const int64_t taken = std::min(count - done, segment.count - first);
+      if (taken > 0) pieces.push_back({&segment, first, taken, done});
+      done += std::max<int64_t>(taken, 0);
+      if (first + taken == segment.count && done < count) {
+        at.segment_begin += segment.count;
+        ++at.segment;
+      }
+    }
+    return pieces;
+  }
+
+  void add_panel(const Strip& strip, const std::vector<Piece>& pieces, int64_t count, int64_t j,
+                 int64_t columns) {
+    const StridedMatrix<P> left = kTransposes ? StridedMatrix<P>{delta_.get(), delta_stride_, 1}
+                                              : StridedMatrix<P>{delta_.get(), 1, delta_stride_};
+    const int64_t padded = panel_stride<P>(columns);
+    pack_x(pieces, count, strip.first + j, columns, padded);
+    product_kernels<P>().gemm(m_, columns, panel_rows<P>(count), left, panel_.get(), padded,
+                              sum_.get() + strip.place + j, n_, true, nullptr);
+  }
+
+  /// The left factor, delta^T: of the rows [row, row + count) of delta the columns [j, j +
+  /// columns).
+  void pack_delta(int64_t row, int64_t count, int64_t j, int64_t columns) {
+    const C* const from = source_.data + row * source_.row_stride + h0_ + j;
+    const auto load = [&](P* to, int64_t ldt) {
+      storage_kernels<P, C>().store(count, columns, from, source_.row_stride, {to, ldt});
+    };
+    if constexpr (kTransposes) {
+      load(rows_.get(), columns);
+      transpose_interleaved<P>(count, columns, {rows_.get(), columns},
+                               delta_.get() + j * delta_stride_, delta_stride_, pairs_.get());
+    } else {
+      load(delta_.get() + j, delta_stride_);
+    }
+  }
+
+  /// The right factor's columns [j, j + columns), a panel.
+  void pack_x(const std::vector<Piece>& pieces, int64_t count, int64_t j, int64_t columns,
+              int64_t padded) const {
+    P* const panel = panel_.get();
+    if constexpr (kTransposes) {
+      const RowSegment<S>& only = *pieces[0].segment;
+      const Rows<const S>& x = only.x;
+      if (pieces.size() == 1 && x.data != nullptr && only.mask.data == nullptr &&
+          only.reset == nullptr) {
+        const S* const first = x.data + pieces[0].row * x.row_stride + j;
+        return product_kernels<P>().interleave(count, columns, {first, x.row_stride}, panel,
+                                               padded);
+      }
+    }
+    P* const rows = kTransposes ? rows_.get() : panel;
+    for (const Piece& piece : pieces) load_x(piece, j, columns, rows + piece.at * padded, padded);
+    if constexpr (kTransposes)
+      product_kernels<P>().interleave(count, padded, {rows, padded}, panel, padded);
+  }
+
+  void load_x(const Piece& piece, int64_t j, int64_t columns, P* to, int64_t padded) const {
+    const RowSegment<S>& segment = *piece.segment;
+    if (segment.x.data == nullptr) {
+      std::fill_n(to, piece.count * padded, P(0));
+      return;
+    }
+    const auto at = [&](Rows<const S> rows) {
+      if (rows.data != nullptr) rows.data += piece.row * rows.row_stride + j;
+      return rows;
+    };
+    load_factors<S, P>(piece.count, columns, padded, at(segment.x), at(segment.mask), to, padded);
+    if (segment.reset == nullptr) return;
+    for (int64_t i = 0; i < piece.count; ++i) {
+      if (segment.reset[piece.row + i]) std::fill_n(to + i * padded, columns, P(0));
+    }
+  }
+
+  const Rows<const C> source_;  ///< delta: [rows, H]
+  const std::vector<WeightGradient<S>>& weights_;
+  const int64_t h0_, m_, n_;
+  const std::vector<Strip> strips_;
+  std::vector<Position> positions_;  ///< of each weight
+  const int64_t delta_stride_;
+  Buffer<P> delta_;  ///< [kReduceRows, m], packed, or [m, kReduceRows] if it is transposed
+  Buffer<P> panel_;  ///< [kReduceRows, panel_columns] of the right factor
+  Buffer<P> rows_;   ///< [kReduceRows, kPanelColumns], rows that are going to be interleaved,
+  Buffer<P> pairs_;  ///< and interleaved
+  Buffer<C> sum_;    ///< [m, n]
+};
+
+/// How the gradients [H, n] of all weights together are cut into blocks, one to a task: each packs
+/// its rows of delta and its columns of x for itself, so few of them are best, of one size: as many
+/// as there are threads, or twice as many where they are large, since cores differ in speed.
+template <typename P>
+struct Blocking {
+  int64_t down = 1, across = 1;
+
+  Blocking(int64_t hidden, int64_t n, int64_t threads) {
+    const int64_t least_down = ceil_div(hidden, kMaxRows);
+    const int64_t tasks = hidden * n > threads * kLarge ? 2 * threads : threads;
+    double best = 0;
+    for (int64_t a = 1; a <= std::min(tasks, ceil_div(n, kColumns)); ++a) {
+      const int64_t d = std::clamp<int64_t>(ceil_div(tasks, a), least_down,
+                                            std::max(least_down, ceil_div(hidden, kRows)));
+      const auto m = static_cast<double>(rows(hidden, d));
+      const auto columns = static_cast<double>(ceil_div(ceil_div(n, kColumns), a) * kColumns);
+      const double time = static_cast<double>(ceil_div(a * d, threads)) *
+                          (m * columns + kPackFlops * (m + columns));
+      if (best > 0 && time >= best) continue;
+      best = time;
+      down = d;
+      across = a;
+    }
+  }
+
+  /// Rows of a block, of `down` that share H.
+  static int64_t rows(int64_t hidden, int64_t down) {
+    return ceil_div(ceil_div(hidden, down), kRows) * kRows;
+  }
+
+  /// Rows that the product's kernel takes at a time: 6, or a tile of the matrix unit. Columns: a
+  /// vector.
+  static constexpr int64_t kRows = kInterleaved<P> > 1 ? 16 : 6, kColumns = 16;
+  /// More rows of delta would leave the caches.
+  static constexpr int64_t kMaxRows = 1024;
+  /// Elements of a block that may be cut once more.
+  static constexpr int64_t kLarge = 400'000;
+  /// What packing an element costs, in multiply-adds (measured; those of a matrix unit are cheap).
+  static constexpr double kPackFlops = kInterleaved<P> > 1 ? 400 : 40;
+};
+
+/// The part `index` of `parts` of all weights' columns, side by side.
+template <typename S>
+std::vector<Strip> strips_of(const std::vector<WeightGradient<S>>& weights, int64_t index,
+                             int64_t parts, int64_t unit) {
+  int64_t total = 0;  // units
+  for (const auto& weight : weights) total += ceil_div(weight.columns, unit);
+  const int64_t begin = total * index / parts, end = total * (index + 1) / parts;
+  std::vector<Strip> strips;
+  int64_t at = 0, place = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const int64_t units = ceil_div(weights[i].columns, unit);
+    const int64_t first = std::clamp<int64_t>(begin - at, 0, units) * unit;
+    const int64_t last =
+        std::min(std::clamp<int64_t>(end - at, 0, units) * unit, weights[i].columns);
+    at += units;
+    if (first >= last) continue;
+    strips.push_back({static_cast<int64_t>(i), first, last - first, place});
+    place += last - first;
+  }
+  return strips;
+}
+
+}  // namespace
+
+template <typename S, typename P>
+void weight_gradients(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta,
+                      const std::vector<WeightGradient<S>>& weights) {
+  int64_t n = 0;
+  for (const auto& weight : weights) n += weight.columns;
+  if (n == 0 || hidden == 0) return;
+  const double flops = 2.0 * rows * hidden * n;
+  const Blocking<P> blocking(hidden, n, threads_for(flops));
+  const int64_t height = Blocking<P>::rows(hidden, blocking.down);
+  parallel_tasks(blocking.across * ceil_div(hidden, height), flops, [&](int64_t task) {
+    const int64_t h0 = task / blocking.across * height;
+    std::vector<Strip> strips =
+        strips_of(weights, task % blocking.across, blocking.across, Blocking<P>::kColumns);
+    if (strips.empty()) return;
+    WeightGradientBlock<S, P> block(delta, weights, h0, std::min(height, hidden - h0),
+                                    std::move(strips));
+    block.add(rows);
+    block.store();
+  });
+}
+
+#define ELMAN_INSTANTIATE(S, P)                                                    \
+  template void weight_gradients<S, P>(int64_t, int64_t, Rows<const compute_t<S>>, \
+                                       const std::vector<WeightGradient<S>>&)
+ELMAN_INSTANTIATE(double, double);
+ELMAN_INSTANTIATE(float, float);
+ELMAN_INSTANTIATE(c10::BFloat16, float);
+ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
+ELMAN_INSTANTIATE(c10::Half, float);
+#undef ELMAN_INSTANTIATE
+
+}  // namespace elman::cpu
