@@ -8,6 +8,8 @@
 //   forecaster --series .../site-packages/statsmodels/datasets/sunspots/sunspots.csv
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/linalg_lstsq.h>
 #include <ATen/ops/tensor.h>
 #include <elman/elman.h>
 #include <torch/nn/utils/clip_grad.h>
@@ -63,23 +65,30 @@ struct Series {
   at::Tensor numbers;  // [T] float64
 };
 
+// The number behind the line's comma; NaN if there is none.
+double NumberIn(const std::string& line) {
+  const size_t comma = line.find(',');
+  if (comma == std::string::npos) return NAN;
+  const char* const text = line.c_str() + comma + 1;
+  char* end = nullptr;
+  const double number = std::strtod(text, &end);
+  return end == text ? NAN : number;
+}
+
 Series Load(const std::filesystem::path& path) {
   std::ifstream file(path);
   if (!file) throw std::runtime_error("cannot read " + path.string());
   Series series;
   std::vector<double> numbers;
   std::string line;
-  std::getline(file, line);  // the columns' names
-  while (std::getline(file, line)) {
-    const size_t comma = line.find(',');
-    const char* const text = line.c_str() + comma + 1;
-    char* end = nullptr;
-    const double number = comma == std::string::npos ? NAN : std::strtod(text, &end);
-    if (!(number >= 0) || end == text) {
+  for (bool first = true; std::getline(file, line); first = false) {
+    const double number = NumberIn(line);
+    if (first && std::isnan(number)) continue;  // the columns' names
+    if (!(number >= 0)) {
       throw std::runtime_error(path.string() +
                                ": expected a time, a comma and a number >= 0, got '" + line + "'");
     }
-    series.times.push_back(line.substr(0, comma));
+    series.times.push_back(line.substr(0, line.find(',')));
     numbers.push_back(number);
   }
   if (numbers.size() < 3 * kWarmUp) {
@@ -130,6 +139,19 @@ elman::Network Train(const at::Tensor& x, const Options& options) {
   return network;
 }
 
+// What the usual linear model forecasts: each value from the kLags before it and a constant, fitted
+// by least squares to the first `known` values of x: [T, 1, 1]. [T], aligned as the network's.
+at::Tensor LinearForecast(const at::Tensor& x, int64_t known) {
+  constexpr int64_t kLags = 9;
+  const at::Tensor values = x.flatten().to(at::kDouble);
+  // past: [T - kLags + 1, kLags + 1], the values up to each and a one
+  const at::Tensor past = at::constant_pad_nd(values.unfold(0, kLags, 1), {0, 1}, 1);
+  const int64_t fitted = known - kLags;
+  const at::Tensor weights = std::get<0>(
+      at::linalg_lstsq(past.narrow(0, 0, fitted), values.narrow(0, kLags, fitted).unsqueeze(1)));
+  return at::constant_pad_nd(past.matmul(weights).flatten(), {kLags - 1, 0}, 0);
+}
+
 double RootMeanSquare(const at::Tensor& error) {
   return error.square().mean().sqrt().item<double>();
 }
@@ -170,12 +192,15 @@ int Main(int argc, char** argv) {
   network->eval();
   // forecast: [T], of the number after each; the last one has not come yet.
   const at::Tensor forecast = FromNetwork(std::get<0>(network->forward(x)), scale);
-  const at::Tensor last = series.numbers.narrow(0, known - 1, total - known);
+  const at::Tensor linear = FromNetwork(LinearForecast(x, known), scale);
   const at::Tensor truth = series.numbers.narrow(0, known, total - known);
-  std::printf("root mean square error over the last %lld numbers: elman %.2f, last number %.2f\n",
-              static_cast<long long>(total - known),
-              RootMeanSquare(forecast.narrow(0, known - 1, total - known) - truth),
-              RootMeanSquare(last - truth));
+  const auto error = [&](const at::Tensor& forecasts) {
+    return RootMeanSquare(forecasts.narrow(0, known - 1, total - known) - truth);
+  };
+  std::printf(
+      "root mean square error over the last %lld numbers: elman %.2f, last number %.2f, "
+      "linear model %.2f\n",
+      static_cast<long long>(total - known), error(forecast), error(series.numbers), error(linear));
   std::printf("after %s: %.1f\n", series.times.back().c_str(), forecast[-1].item<double>());
   Write(options.output, series, forecast);
   std::printf("forecasts: %s\n", std::filesystem::absolute(options.output).c_str());
