@@ -49,6 +49,12 @@ class StackSweep {
     return matrix;
   }
 
+  /// W_h as it is: [H, H], if anything is multiplied with it.
+  PackedMatrix<P> packed_weight_hh(int64_t layer, int64_t direction) const {
+    if (stack_.windows.k2 == 1 && stack_.grad_hx == nullptr) return {};
+    return packed(stack_.cells[index(layer, direction)].weight_hh, shape_.hidden_size);
+  }
+
   SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const PackedMatrix<P>& weight_hh,
                              C* delta) const {
     const int64_t hidden = shape_.hidden_size;
@@ -94,8 +100,7 @@ class StackSweep {
     for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
       if (!wanted(layer) && !wanted_below(layer)) return;
       std::vector<PackedMatrix<P>> weight_hh;
-      for (int64_t d = 0; d < directions; ++d)
-        weight_hh.push_back(packed(stack_.cells[index(layer, d)].weight_hh, hidden));
+      for (int64_t d = 0; d < directions; ++d) weight_hh.push_back(packed_weight_hh(layer, d));
       std::vector<SweepCell<S, P>> cells;
       for (int64_t d = 0; d < directions; ++d) {
         cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden));
@@ -124,7 +129,7 @@ class StackSweep {
     int64_t lowest = layers - 1;  // layers below it are not asked for anything
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
       if (wanted(layer) || wanted_below(layer)) lowest = layer;
-      weight_hh.push_back(packed(stack_.cells[layer].weight_hh, hidden));
+      weight_hh.push_back(packed_weight_hh(layer, 0));
       weight_ih.push_back(layer > 0 ? packed(stack_.cells[layer].weight_ih, hidden)
                                     : PackedMatrix<P>());
     }

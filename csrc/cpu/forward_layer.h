@@ -87,9 +87,11 @@ class ForwardLayer {
     const int64_t hidden = shape_.hidden_size;
     const int64_t index = layer_ * shape_.num_directions + direction;
     const CellParameters& parameters = stack.cells[index];
+    // A single step from no state multiplies none.
+    const bool needs_weight_hh = parameters.hx != nullptr || shape_.steps > 1;
     ForwardCell<S, P> cell{
         PackedMatrix<P>(input_size_, hidden),
-        PackedMatrix<P>(hidden, hidden),
+        needs_weight_hh ? PackedMatrix<P>(hidden, hidden) : PackedMatrix<P>(),
         {},
         repeats_bias() ? std::max<int64_t>(1, shape_.batch) : 1,
         static_cast<const S*>(parameters.hx),
@@ -98,7 +100,8 @@ class ForwardLayer {
         direction == 1,
     };
     cell.weight_ih.pack_transposed(static_cast<const S*>(parameters.weight_ih));
-    cell.weight_hh.pack_transposed(static_cast<const S*>(parameters.weight_hh));
+    if (needs_weight_hh)
+      cell.weight_hh.pack_transposed(static_cast<const S*>(parameters.weight_hh));
     if (parameters.bias_ih != nullptr) {
       cell.bias = Buffer<C>(cell.bias_rows * hidden);
       C* const bias = cell.bias.get();

@@ -3,6 +3,7 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "cpu/factors.h"
@@ -54,6 +55,8 @@ class WeightGradientBlock {
       for_panels(m_, [&](int64_t j, int64_t columns) { pack_delta(row, count, j, columns); });
       for (const Strip& strip : strips_) {
         const std::vector<Piece> pieces = pieces_of(strip.weight, row, count);
+        const auto is_zero = [](const Piece& piece) { return piece.segment->x.data == nullptr; };
+        if (std::all_of(pieces.begin(), pieces.end(), is_zero)) continue;
         for_panels(
             strip.columns,
             [&](int64_t j, int64_t columns) { add_panel(strip, pieces, count, j, columns); },
