@@ -1,6 +1,15 @@
 #pragma once
 
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
 #include "cpu/common.h"
+
+/// macro(S, P) for every storage type S and each type P that the products' factors have where
+/// values are stored as S.
+#define ELMAN_FOR_STORAGE_AND_FACTORS(macro)                            \
+  macro(double, double) macro(float, float) macro(c10::BFloat16, float) \
+      macro(c10::BFloat16, c10::BFloat16) macro(c10::Half, float)
 
 namespace elman::cpu {
 

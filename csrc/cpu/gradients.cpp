@@ -1,8 +1,5 @@
 #include "cpu/gradients.h"
 
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
-
 #include "cpu/factors.h"
 
 namespace elman::cpu {
@@ -77,12 +74,8 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<P>>& terms
 
 #define ELMAN_INSTANTIATE(S, P)                                                                   \
   template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<P>>&, const S*, \
-                                     S*, bool)
-ELMAN_INSTANTIATE(double, double);
-ELMAN_INSTANTIATE(float, float);
-ELMAN_INSTANTIATE(c10::BFloat16, float);
-ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
-ELMAN_INSTANTIATE(c10::Half, float);
+                                     S*, bool);
+ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
 #define ELMAN_INSTANTIATE(S, P)                                                                   \
   template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<P>>&, const S*, \

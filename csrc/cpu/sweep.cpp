@@ -1,8 +1,6 @@
 #include "cpu/sweep.h"
 
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
-
+#include "cpu/factors.h"
 #include "cpu/row_block.h"
 #include "cpu/sweep_rows.h"
 
@@ -153,12 +151,8 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
   template void sweep_disjoint(const StackShape&, const Windows&,    \
                                const std::vector<SweepCell<S, P>>&); \
   template void sweep_joint(const StackShape&, const Windows&,       \
-                            const std::vector<SweepCell<S, P>>&, double*)
-ELMAN_INSTANTIATE(double, double);
-ELMAN_INSTANTIATE(float, float);
-ELMAN_INSTANTIATE(c10::BFloat16, float);
-ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
-ELMAN_INSTANTIATE(c10::Half, float);
+                            const std::vector<SweepCell<S, P>>&, double*);
+ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
 
 }  // namespace elman::cpu

@@ -1,8 +1,5 @@
 #include "cpu/weight_gradients.h"
 
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -274,12 +271,8 @@ void weight_gradients(int64_t rows, int64_t hidden, Rows<const compute_t<S>> del
 
 #define ELMAN_INSTANTIATE(S, P)                                                    \
   template void weight_gradients<S, P>(int64_t, int64_t, Rows<const compute_t<S>>, \
-                                       const std::vector<WeightGradient<S>>&)
-ELMAN_INSTANTIATE(double, double);
-ELMAN_INSTANTIATE(float, float);
-ELMAN_INSTANTIATE(c10::BFloat16, float);
-ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
-ELMAN_INSTANTIATE(c10::Half, float);
+                                       const std::vector<WeightGradient<S>>&);
+ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
 
 }  // namespace elman::cpu
