@@ -185,7 +185,7 @@ class Network(torch.nn.Module):
 
 
 class _ScriptableNetwork(Network):
-    """The twin of a `Network` that torch.jit.script compiles; see `_ScriptableRNN`."""
+    """The twin of a `Network` that torch.jit.script compiles; see `_scriptable.py`."""
 
     def forward(
         self, input: Tensor, hx: Tensor | None = None, steps: int | None = None
