@@ -1,6 +1,5 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
-
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
