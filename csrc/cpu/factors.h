@@ -52,13 +52,4 @@ void load_factors(int64_t rows, int64_t n, int64_t padded_n, Rows<const S> x, Ro
   }
 }
 
-/// Rounds rows [rows, n] of computed values to factors. n may be any number.
-template <typename P>
-void round_to_factors(int64_t rows, int64_t n, Rows<const compute_t<P>> from, P* to, int64_t ldt) {
-  for_panels(n, [&](int64_t j, int64_t columns) {
-    storage_kernels<P, compute_t<P>>().store(rows, columns, from.data + j, from.row_stride,
-                                             {to + j, ldt});
-  });
-}
-
 }  // namespace elman::cpu

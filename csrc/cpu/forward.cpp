@@ -175,7 +175,7 @@ class ForwardRows {
     if (hx_ != nullptr) parts[1] = {hx_ + known * hidden_, hidden_, known, count - known};
     if (layer_.reset() != nullptr) apply_reset(member, t, parts);
 
-    const Multiply<P> multiply = multiply_for<P>(shape_.batch_at(t), hidden_);
+    const Multiply<P> multiply = product_kernels<P>().for_problem(shape_.batch_at(t), hidden_);
     const C* const bias = cell_.bias.get();
     const int64_t bias_stride = cell_.bias_rows > 1 ? hidden_ : 0;
     for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
@@ -185,14 +185,9 @@ class ForwardRows {
                            columns, state + part.first * ld_ + j, ld_, true);
       }
       const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
-      if constexpr (kInPlace) {
-        math_kernels<C>().activate(shape_.activation, count, columns, panel_bias, state + j, ld_);
-      } else {
-        // Unless the next step reads the states as they are stored, it is to see what is stored.
-        storage_kernels<S, C>().activate_and_store(shape_.activation, count, columns, panel_bias,
-                                                   state + j, ld_, {h_row(t) + j, stride_},
-                                                   /*take_back=*/!kDirect);
-      }
+      // Unless the next step reads the states as they are stored, it is to see what is stored.
+      storage_kernels<S, C>().activate(shape_.activation, count, columns, panel_bias, state + j,
+                                       ld_, {h_row(t) + j, stride_}, /*take_back=*/!kDirect);
     });
   }
 

@@ -45,8 +45,9 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<P>>& terms
     if constexpr (kRounds) {
       for (size_t i = 0; i < terms.size(); ++i) {
         const Rows<const C>& delta = terms[i].delta;
-        round_to_factors<P>(count, hidden, {delta.data + row * delta.row_stride, delta.row_stride},
-                            factors.get() + i * count * hidden, hidden);
+        storage_kernels<P, C>().store(count, hidden, delta.data + row * delta.row_stride,
+                                      delta.row_stride,
+                                      {factors.get() + i * count * hidden, hidden});
       }
     }
     for_panels(n, [&](int64_t j, int64_t columns) {

@@ -17,20 +17,22 @@ constexpr int64_t panel_rows(int64_t k) {
   return ceil_div(k, kInterleaved<P>) * kInterleaved<P>;
 }
 
-/// Pairs of bfloat16 are moved as if each were a float.
-template <typename P>
-using unit_t = std::conditional_t<kInterleaved<P> == 1, P, float>;
+/// to[n, m] = from[m, n] transposed, with zeros in the columns m ... padded_m; all in pairs of
+/// bfloat16, which are moved as if each were a float.
+inline void transpose_pairs(int64_t m, int64_t n, int64_t padded_m, const c10::BFloat16* from,
+                            int64_t ldf, c10::BFloat16* to, int64_t ldt) {
+  storage_kernels<float, float>().load_transposed(m, n, padded_m,
+                                                  {reinterpret_cast<const float*>(from), ldf},
+                                                  reinterpret_cast<float*>(to), ldt);
+}
 
-/// to[n, k] = from[k, n] transposed; rows of `from` are followed by zeros up to panel_rows(k).
-/// Only for interleaved P. `pairs`: room for [panel_rows(k), n rounded up to 16].
-template <typename P>
-void transpose_interleaved(int64_t k, int64_t n, Rows<const P> from, P* to, int64_t ldt, P* pairs) {
-  using Unit = unit_t<P>;
-  const int64_t ldb = ceil_div(n, 16) * 16, units = panel_rows<P>(k) / kInterleaved<P>;
-  product_kernels<P>().interleave(k, n, from, pairs, ldb);
-  storage_kernels<Unit, Unit>().load_transposed(units, n, units,
-                                                {reinterpret_cast<const Unit*>(pairs), ldb},
-                                                reinterpret_cast<Unit*>(to), ldt / kInterleaved<P>);
+/// to[n, k] = from[k, n] transposed; rows of `to` end with zeros up to panel_rows(k). `pairs`: room
+/// for [panel_rows(k), n rounded up to 16].
+inline void transpose_interleaved(int64_t k, int64_t n, Rows<const c10::BFloat16> from,
+                                  c10::BFloat16* to, int64_t ldt, c10::BFloat16* pairs) {
+  const int64_t ldb = ceil_div(n, 16) * 16, steps = panel_rows<c10::BFloat16>(k) / 2;
+  product_kernels<c10::BFloat16>().interleave(k, n, from, pairs, ldb);
+  transpose_pairs(steps, n, steps, pairs, ldb, to, ldt / 2);
 }
 
 /// A matrix [k, n] that stands on the right of products, packed into panels (see
@@ -101,17 +103,14 @@ class PackedMatrix {
   /// A panel of the transpose of rows [columns, k]: neighbours in a row are a pair in the panel, so
   /// pairs are transposed as they are.
   void pack_pairs_transposed(int64_t columns, const P* rows, P* panel, int64_t ldb) const {
-    using Unit = unit_t<P>;
-    const int64_t padded = panel_rows<P>(k_), units = padded / kInterleaved<P>;
+    const int64_t padded = panel_rows<P>(k_);
     Buffer<P> copy(padded == k_ ? 0 : columns * padded);  // rows that end with half a pair
     for (int64_t i = 0; i < columns && padded != k_; ++i) {
       std::copy_n(rows + i * k_, k_, copy.get() + i * padded);
       copy.get()[i * padded + k_] = P(0);
     }
     const P* const from = padded == k_ ? rows : copy.get();
-    storage_kernels<Unit, Unit>().load_transposed(columns, units, ldb,
-                                                  {reinterpret_cast<const Unit*>(from), units},
-                                                  reinterpret_cast<Unit*>(panel), ldb);
+    transpose_pairs(columns, padded / 2, ldb, from, padded / 2, panel, ldb);
   }
 
   int64_t k_ = 0;
@@ -122,15 +121,6 @@ class PackedMatrix {
 /// A product kernel: gemm or gemv.
 template <typename P>
 using Multiply = typename ProductKernels<P>::Multiply;
-
-/// The kernel for a problem of so many rows, with sums of k terms. The rows of a step decide, not
-/// those of a thread, so that threads do not show in the result.
-template <typename P>
-Multiply<P> multiply_for(int64_t problem_rows, int64_t k) {
-  const auto& kernels = product_kernels<P>();
-  if (problem_rows == 1) return kernels.gemv;
-  return problem_rows * k <= kernels.small_work ? kernels.small_gemm : kernels.gemm;
-}
 
 /// c[m, n] = a[m, k] times the columns j ... j + n - 1 of b, or +=; j is a multiple of
 /// kPanelColumns, n at most that.

@@ -135,8 +135,9 @@ class SweepRows {
     C* const deltas = at_lag(index, j - 1);
     const auto changed = [&](int64_t at) {
       if constexpr (kRounds)
-        round_to_factors<P>(1, member.end - member.first, {deltas + at + member.first, hidden_},
-                            factors_at_lag(index, j - 1) + at + member.first, hidden_);
+        storage_kernels<P, C>().store(1, member.end - member.first, deltas + at + member.first,
+                                      hidden_,
+                                      {factors_at_lag(index, j - 1) + at + member.first, hidden_});
     };
     const Active active = active_at(j, cell.reverse);
     for (int64_t m = active.first; m < active.end; ++m) {
@@ -176,8 +177,9 @@ class SweepRows {
       if (rows == width) rows *= next - m;
       const int64_t problem_rows =
           windows_.count == 1 ? shape_.batch_at(step(m)) : windows_.count * shape_.batch;
-      multiply_columns(multiply_for<P>(problem_rows, hidden_), rows, {a + place(m), hidden_, 1},
-                       weight, column, block.columns, c + place(m) + column, hidden_, accumulate);
+      multiply_columns(product_kernels<P>().for_problem(problem_rows, hidden_), rows,
+                       {a + place(m), hidden_, 1}, weight, column, block.columns,
+                       c + place(m) + column, hidden_, accumulate);
     }
   }
 

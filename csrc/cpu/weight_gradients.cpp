@@ -65,11 +65,9 @@ class WeightGradientBlock {
   void store() const {
     for (const Strip& strip : strips_) {
       const WeightGradient<S>& weight = weights_[strip.weight];
-      for_panels(strip.columns, [&](int64_t j, int64_t columns) {
-        storage_kernels<S, C>().store(
-            m_, columns, sum_.get() + strip.place + j, n_,
-            {weight.gradient + h0_ * weight.columns + strip.first + j, weight.columns});
-      });
+      storage_kernels<S, C>().store(
+          m_, strip.columns, sum_.get() + strip.place, n_,
+          {weight.gradient + h0_ * weight.columns + strip.first, weight.columns});
     }
   }
 
@@ -126,8 +124,8 @@ class WeightGradientBlock {
     };
     if constexpr (kTransposes) {
       load(rows_.get(), columns);
-      transpose_interleaved<P>(count, columns, {rows_.get(), columns},
-                               delta_.get() + j * delta_stride_, delta_stride_, pairs_.get());
+      transpose_interleaved(count, columns, {rows_.get(), columns},
+                            delta_.get() + j * delta_stride_, delta_stride_, pairs_.get());
     } else {
       load(delta_.get() + j, delta_stride_);
     }

@@ -34,20 +34,20 @@ std::vector<InstructionSet> instruction_sets() {
 }
 
 template <typename C>
-const MathKernels<C>& math(const KernelTables& tables) {
-  if constexpr (std::is_same_v<C, float>) {
-    return tables.math_float;
-  } else {
-    return tables.math_double;
-  }
-}
-
-template <typename C>
 const ProductKernels<C>& products(const KernelTables& tables) {
   if constexpr (std::is_same_v<C, float>) {
     return tables.products_float;
   } else {
     return tables.products_double;
+  }
+}
+
+template <typename C>
+const StorageKernels<C, C>& storage(const KernelTables& tables) {
+  if constexpr (std::is_same_v<C, float>) {
+    return tables.storage_float;
+  } else {
+    return tables.storage_double;
   }
 }
 
@@ -302,8 +302,9 @@ TYPED_TEST(KernelsTest, ActivateAddsTheBiasAndAppliesF) {
               C sum = c(i, j) + bias(repeated ? i : 0, j);
               expected.push_back(activation(f, sum));
             }
-          math<C>(*set.tables)
-              .activate(f, 3, n, {bias.begin(), repeated ? n : 0}, c.begin(), c.stride);
+          storage<C>(*set.tables)
+              .activate(f, 3, n, {bias.begin(), repeated ? n : 0}, c.begin(), c.stride,
+                        {c.begin(), c.stride}, false);
           ASSERT_TRUE(c.frame_is_intact());
           for (int64_t i = 0; i < 3; ++i)
             for (int64_t j = 0; j < n; ++j)
@@ -326,7 +327,8 @@ TEST(TanhTest, IsWithinSixUnitsInTheLastPlaceEverywhere) {
         const int64_t n = std::min<int64_t>(kPanelColumns, x.size() - first);
         std::vector<float> h(n);
         for (int64_t j = 0; j < n; ++j) h[j] = sign * x[first + j];
-        set.tables->math_float.activate(Activation::kTanh, 1, n, {nullptr, 0}, h.data(), n);
+        set.tables->storage_float.activate(Activation::kTanh, 1, n, {nullptr, 0}, h.data(), n,
+                                           {h.data(), n}, false);
         for (int64_t j = 0; j < n; ++j) {
           const double expected = sign * std::tanh(static_cast<double>(x[first + j]));
           const double ulp = std::abs(std::nextafter(static_cast<float>(expected), 2.0F) -
@@ -344,7 +346,7 @@ TYPED_TEST(KernelsTest, NanPassesThroughEveryActivationAndDerivative) {
   for (const InstructionSet& set : instruction_sets()) {
     for (const Activation f : kActivations) {
       std::vector<C> c(5, kPoison<C>);
-      math<C>(*set.tables).activate(f, 1, 5, {nullptr, 0}, c.data(), 5);
+      storage<C>(*set.tables).activate(f, 1, 5, {nullptr, 0}, c.data(), 5, {c.data(), 5}, false);
       for (const C value : c) EXPECT_TRUE(std::isnan(value)) << set.name;
     }
   }
@@ -400,8 +402,8 @@ TEST(StorageKernelsTest, DeltaIsTheErrorTimesTheDerivative) {
 }
 
 template <typename S, typename C>
-void check_activate_and_store(const StorageKernels<S, C>& kernels, const std::string& name,
-                              double tolerance) {
+void check_activate(const StorageKernels<S, C>& kernels, const std::string& name,
+                    double tolerance) {
   std::mt19937 random(8);
   for (const Activation f : kActivations) {
     for (const int64_t n : {1, 15, 16, 17, 33, 64}) {
@@ -413,8 +415,8 @@ void check_activate_and_store(const StorageKernels<S, C>& kernels, const std::st
           for (int64_t i = 0; i < 2; ++i)
             for (int64_t j = 0; j < n; ++j)
               expected.push_back(activation(f, static_cast<C>(c(i, j) + bias(i, j))));
-          kernels.activate_and_store(f, 2, n, {bias.begin(), bias.stride}, c.begin(), c.stride,
-                                     {h.data(), n}, take_back);
+          kernels.activate(f, 2, n, {bias.begin(), bias.stride}, c.begin(), c.stride, {h.data(), n},
+                           take_back);
           ASSERT_TRUE(c.frame_is_intact()) << name;
           ASSERT_EQ(static_cast<float>(h[2 * n]), 7) << name;
           for (int64_t i = 0; i < 2; ++i) {
@@ -433,10 +435,10 @@ void check_activate_and_store(const StorageKernels<S, C>& kernels, const std::st
 
 TEST(StorageKernelsTest, ActivateAndStoreRoundsWhatItStores) {
   for (const InstructionSet& set : instruction_sets()) {
-    check_activate_and_store(set.tables->storage_double, set.name, 1e-13);
-    check_activate_and_store(set.tables->storage_float, set.name, 1e-6);
-    check_activate_and_store(set.tables->storage_bfloat16, set.name, 1.0 / 256);
-    check_activate_and_store(set.tables->storage_half, set.name, 1.0 / 2048);
+    check_activate(set.tables->storage_double, set.name, 1e-13);
+    check_activate(set.tables->storage_float, set.name, 1e-6);
+    check_activate(set.tables->storage_bfloat16, set.name, 1.0 / 256);
+    check_activate(set.tables->storage_half, set.name, 1.0 / 2048);
   }
 }
 

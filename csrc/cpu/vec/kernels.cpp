@@ -107,8 +107,8 @@ inline void with_activation(Activation activation, const Function& function) {
 
 /// h[m, n] = f(c + bias); c is undefined afterwards, or with `take_back` what h holds.
 template <typename S, typename C>
-void activate_and_store(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
-                        int64_t ldc, Rows<S> h, bool take_back) {
+void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c, int64_t ldc,
+              Rows<S> h, bool take_back) {
   using Vec = Vectorized<C>;
   if (ldc == n && is_dense(n, bias) && is_dense(n, h)) {
     n *= m;
@@ -133,12 +133,6 @@ void activate_and_store(Activation activation, int64_t m, int64_t n, Rows<const 
       });
     }
   });
-}
-
-/// The same where h is c.
-template <typename C>
-void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c, int64_t ldc) {
-  activate_and_store<C, C>(activation, m, n, bias, c, ldc, {c, ldc}, /*take_back=*/false);
 }
 
 template <typename C>
@@ -297,11 +291,11 @@ constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::
                                          PanelProduct<VecLanes<C>>::gemv,
                                          /*interleave=*/nullptr};
 template <typename C>
-constexpr MathKernels<C> kMath = {activate<C>, add_column_sums<C>};
+constexpr MathKernels<C> kMath = {add_column_sums<C>};
 template <typename S, typename C>
-constexpr StorageKernels<S, C> kStorage = {
-    load_rows<S, C>,  load_transposed<S, C>,    store_rows<S, C>, add_rows<S, C>,
-    scale_rows<S, C>, activate_and_store<S, C>, delta<S, S, C>,   delta<C, S, C>};
+constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
+                                           add_rows<S, C>,  scale_rows<S, C>,      activate<S, C>,
+                                           delta<S, S, C>,  delta<C, S, C>};
 
 }  // namespace
 

@@ -70,15 +70,18 @@ struct ProductKernels {
   /// k rows [k, n] of a right factor as a panel; in its columns n ... ldb, and beside a last odd
   /// row, stand zeros. Null where rows are not interleaved: then a panel is its rows.
   void (*interleave)(int64_t k, int64_t n, Rows<const P> from, P* panel, int64_t ldb);
+
+  /// The product for a problem of so many rows, with sums of k terms. The rows of a step decide,
+  /// not those of a thread, so that threads do not show in the result.
+  Multiply for_problem(int64_t problem_rows, int64_t k) const {
+    if (problem_rows == 1) return gemv;
+    return problem_rows * k <= small_work ? small_gemm : gemm;
+  }
 };
 
 /// The other inner loops, compiled and chosen likewise. C is the type computed in: float or double.
-/// Blocks are at most kPanelColumns wide.
 template <typename C>
 struct MathKernels {
-  /// c[m, n] = f(c + bias). bias: [m, n], rows 0 apart where all are one; or absent.
-  void (*activate)(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
-                   int64_t ldc);
   /// out[n] += sum over m of a[m, n].
   void (*add_column_sums)(int64_t m, int64_t n, const C* a, int64_t lda, C* out);
 };
@@ -98,9 +101,9 @@ struct StorageKernels {
   /// c[m, n] *= factor[m, n].
   void (*scale)(int64_t m, int64_t n, Rows<const S> factor, C* c, int64_t ldc);
   /// h[m, n] = f(c + bias), rounded to S; c is undefined afterwards, or with `take_back` what h
-  /// holds. bias as in MathKernels::activate.
-  void (*activate_and_store)(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
-                             int64_t ldc, Rows<S> h, bool take_back);
+  /// holds. h may be c. bias: [m, n], rows 0 apart where all are one; or absent.
+  void (*activate)(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c,
+                   int64_t ldc, Rows<S> h, bool take_back);
   /// c = f'(h) * (c + g); then sum = c, or sum += c with `accumulate`, and rounded = c, if it is
   /// not absent. c: [m, n]; where `c_is_zero`, c counts as zero and is only written. h: rows of S;
   /// g: rows of S, of C in the second, or absent.

@@ -117,8 +117,12 @@ const StorageKernels<c10::Half, float>& storage_kernels() {
 
 const char* bfloat16_products(int64_t rows, int64_t k) {
   if (!prefers_bfloat16_products(rows, k)) return "float32's multiply-adds";
+#ifdef ELMAN_HAVE_AVX
   const bool by_onednn =
-      bfloat16_support().matrix_unit && rows * k > product_kernels<c10::BFloat16>().small_work;
+      product_kernels<c10::BFloat16>().for_problem(rows, k) == onednn_bfloat16_products().gemm;
+#else
+  constexpr bool by_onednn = false;
+#endif
   return by_onednn ? "oneDNN on the matrix unit (AMX)" : "dot products of bfloat16 (AVX512_BF16)";
 }
 
