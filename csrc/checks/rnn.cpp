@@ -1,19 +1,13 @@
-#include "checks.h"
-
 #include <c10/core/SymInt.h>
 #include <c10/util/Exception.h>
 
 #include <string>
-#include <vector>
+
+#include "checks.h"
+#include "checks/tensor.h"
 
 namespace elman {
 namespace {
-
-std::string shape_of(const at::Tensor& tensor) {
-  std::ostringstream out;
-  out << tensor.sym_sizes();
-  return out.str();
-}
 
 /// "weight_ih_l1_reverse" and the like, as torch.nn.RNN names its parameters.
 std::string param_name(const RnnArguments& args, int64_t index) {
@@ -23,63 +17,6 @@ std::string param_name(const RnnArguments& args, int64_t index) {
   name += "_l" + std::to_string(cell / args.num_directions());
   if (cell % args.num_directions() == 1) name += "_reverse";
   return name;
-}
-
-bool is_supported(at::ScalarType dtype) {
-  return dtype == at::kDouble || dtype == at::kFloat || dtype == at::kBFloat16 ||
-         dtype == at::kHalf || dtype == at::kComplexFloat || dtype == at::kComplexDouble;
-}
-
-void check_dtype(const at::Tensor& input, Activation activation) {
-  TORCH_CHECK(
-      is_supported(input.scalar_type()),
-      "input must be a float64, float32, bfloat16, float16, complex64 or complex128 tensor, "
-      "got ",
-      input.scalar_type());
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      !(input.is_complex() && activation == Activation::kRelu),
-      "nonlinearity 'relu' is not defined for complex input, got input of dtype ",
-      input.scalar_type());
-}
-
-/// `name` makes the tensor's name, only if a check fails.
-template <typename Name>
-void check_dense(const at::Tensor& tensor, const Name& name) {
-  TORCH_CHECK(tensor.defined(), name(), " must be a tensor, got an undefined one");
-  TORCH_CHECK(tensor.layout() == at::kStrided, name(),
-              " must be a dense (strided) tensor, got layout ", tensor.layout());
-}
-
-/// `role` is what torch calls such a tensor: "parameter" or "hidden".
-template <typename Name>
-void check_device(const at::Tensor& input, const at::Tensor& tensor, const char* role,
-                  const Name& name) {
-  TORCH_CHECK(tensor.device() == input.device(), "Input and ", role,
-              " tensors are not at the same device, found input tensor at ", input.device(),
-              " and ", role, " tensor at ", tensor.device(), "\n", name(),
-              " must be on the input's device ", input.device());
-}
-
-/// In the words of torch, which finds it in a product. `name` should have had the input's dtype.
-template <typename Name>
-void check_product_dtype(const at::Tensor& left, const at::Tensor& right, at::ScalarType input,
-                         const Name& name) {
-  TORCH_CHECK(left.scalar_type() == right.scalar_type(),
-              "mat1 and mat2 must have the same dtype, but got ", left.scalar_type(), " and ",
-              right.scalar_type(), "\n", name(), " must have the input's dtype ", input);
-}
-
-template <typename Name>
-void check_matrix(const at::Tensor& weight, const c10::SymInt& rows, const c10::SymInt& columns,
-                  const Name& name) {
-  TORCH_CHECK(weight.dim() == 2 && weight.sym_size(0) == rows && weight.sym_size(1) == columns,
-              name(), " must have shape [", rows, ", ", columns, "], got ", shape_of(weight));
-}
-
-template <typename Name>
-void check_vector(const at::Tensor& bias, const c10::SymInt& size, const Name& name) {
-  TORCH_CHECK(bias.dim() == 1 && bias.sym_size(0) == size, name(), " must have shape [", size,
-              "], got ", shape_of(bias));
 }
 
 void check_params(const RnnArguments& args) {
@@ -290,74 +227,6 @@ void check_batch_sizes(const RnnArguments& args) {
   TORCH_CHECK(!args.hx || args.hx->size(1) == size[0], "Expected hidden size (",
               args.num_layers * args.num_directions(), ", ", size[0], ", ", args.params[1].size(1),
               "), got ", args.hx ? shape_of(*args.hx) : "none");
-}
-
-namespace {
-
-void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                       const at::Tensor& w_ih, const at::Tensor& w_hh,
-                       const std::optional<at::Tensor>& b_ih,
-                       const std::optional<at::Tensor>& b_hh) {
-  TORCH_CHECK(w_ih.defined() && w_hh.defined(),
-              "w_ih and w_hh must be tensors, got undefined ones");
-  TORCH_CHECK(w_ih.dim() == 2 && w_hh.dim() == 2, "w_ih and w_hh must have 2 dimensions, got ",
-              w_ih.dim(), " and ", w_hh.dim());
-  const c10::SymInt hidden = w_hh.sym_size(1);
-  TORCH_CHECK(hidden > 0, "w_hh must not be empty, got shape ", shape_of(w_hh));
-  check_matrix(w_hh, hidden, hidden, [] { return "w_hh"; });
-  check_matrix(w_ih, hidden, w_ih.sym_size(1), [] { return "w_ih"; });
-  if (b_ih) check_vector(*b_ih, hidden, [] { return "b_ih"; });
-  if (b_hh) check_vector(*b_hh, hidden, [] { return "b_hh"; });
-  TORCH_CHECK_VALUE(input.dim() == 1 || input.dim() == 2,
-                    "RNNCell: Expected input to be 1D or 2D, got ", input.dim(), "D instead");
-  TORCH_CHECK(input.sym_size(-1) == w_ih.sym_size(1), "input has inconsistent input_size: got ",
-              input.sym_size(-1), " expected ", w_ih.sym_size(1));
-  if (!hx) return;
-  TORCH_CHECK_VALUE(hx->dim() == 1 || hx->dim() == 2,
-                    "RNNCell: Expected hidden to be 1D or 2D, got ", hx->dim(), "D instead");
-  const auto wrong_batch = [&] {
-    return c10::str("Input batch size ", input.sym_size(0), " doesn't match hidden0 batch size ",
-                    hx->sym_size(0));
-  };
-  const auto wrong_size = [&](const c10::SymInt& size) {
-    return c10::str("hidden0 has inconsistent hidden_size: got ", size, ", expected ", hidden);
-  };
-  // Torch takes the dimension there is for the one that it looks for.
-  TORCH_CHECK(
-      hx->dim() == input.dim(), input.dim() == 2 ? wrong_batch() : wrong_size(hx->sym_size(0)),
-      "\nhx must have as many dimensions as input, expected ", input.dim(), ", got ", hx->dim());
-  TORCH_CHECK(input.dim() == 1 || hx->sym_size(0) == input.sym_size(0), wrong_batch());
-  TORCH_CHECK(hx->sym_size(-1) == hidden, wrong_size(hx->sym_size(-1)));
-}
-
-}  // namespace
-
-void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                          const at::Tensor& w_ih, const at::Tensor& w_hh,
-                          const std::optional<at::Tensor>& b_ih,
-                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
-  const Activation activation = parse_nonlinearity(nonlinearity);
-  const auto check = [&](const at::Tensor& tensor, const char* role, const char* name) {
-    check_dense(tensor, [&] { return name; });
-    check_device(input, tensor, role, [&] { return name; });
-  };
-  check_dense(input, [] { return "input"; });
-  check(w_ih, "parameter", "w_ih");
-  check(w_hh, "parameter", "w_hh");
-  if (b_ih) check(*b_ih, "parameter", "b_ih");
-  if (b_hh) check(*b_hh, "parameter", "b_hh");
-  if (hx) check(*hx, "hidden", "hx");
-  // Shapes before dtypes, as torch's cell finds them.
-  check_cell_shapes(input, hx, w_ih, w_hh, b_ih, b_hh);
-  const auto check_dtype_of = [&](const at::Tensor& tensor, const char* name) {
-    check_product_dtype(input, tensor, input.scalar_type(), [&] { return name; });
-  };
-  check_dtype_of(w_ih, "w_ih");
-  check_dtype_of(w_hh, "w_hh");
-  if (b_ih) check_dtype_of(*b_ih, "b_ih");
-  if (b_hh) check_dtype_of(*b_hh, "b_hh");
-  if (hx) check_product_dtype(*hx, w_hh, input.scalar_type(), [] { return "hx"; });
-  check_dtype(input, activation);
 }
 
 }  // namespace elman
