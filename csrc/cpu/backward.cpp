@@ -3,9 +3,10 @@
 #include "cpu/common.h"
 #include "cpu/factors.h"
 #include "cpu/gradients.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 #include "cpu/rnn.h"
 #include "cpu/sweep.h"
+#include "cpu/wavefront.h"
 #include "cpu/weight_gradients.h"
 
 namespace elman::cpu {
@@ -22,14 +23,17 @@ class StackSweep {
       : stack_(stack), shape_(stack.shape), layer_size_(shape_.rows() * shape_.features()) {}
 
   void run() {
-    if (stack_.windows.disjoint() && stack_.lag_norms == nullptr) {
-      run_by_layer();
-    } else {
-      run_joint();
-    }
+    if (!sweeps_by_layer()) return run_together(/*threads=*/1);
+    const int64_t threads = stack_.windows.count == 1 ? wavefront_threads<P>(shape_) : 1;
+    if (threads > 1) return run_together(threads);
+    run_by_layer();
   }
 
  private:
+  /// Whether a layer can be swept before the error that it hands down is looked at: if windows do
+  /// not overlap, and nobody wants to see them apart.
+  bool sweeps_by_layer() const { return stack_.windows.disjoint() && stack_.lag_norms == nullptr; }
+
   int64_t index(int64_t layer, int64_t direction) const {
     return layer * shape_.num_directions + direction;
   }
@@ -43,19 +47,26 @@ class StackSweep {
   /// carry_scale: [T, B] or null.
   const C* carry_scale() const { return static_cast<const C*>(stack_.carry_scale); }
 
-  PackedMatrix<P> packed(const void* weight, int64_t columns) const {
-    PackedMatrix<P> matrix(shape_.hidden_size, columns);
-    matrix.pack(static_cast<const S*>(weight));
+  /// A weight [H, columns] that is multiplied with so many rows in all.
+  RightFactor<P> right_factor(const void* weight, int64_t columns, int64_t rows) const {
+    RightFactor<P> matrix(shape_.hidden_size, columns);
+    matrix.set(static_cast<const S*>(weight), rows);
     return matrix;
   }
 
-  /// W_h as it is: [H, H], if anything is multiplied with it.
-  PackedMatrix<P> packed_weight_hh(int64_t layer, int64_t direction) const {
-    if (stack_.windows.k2 == 1 && stack_.grad_hx == nullptr) return {};
-    return packed(stack_.cells[index(layer, direction)].weight_hh, shape_.hidden_size);
+  /// Rows of all the windows' steps but the first ones.
+  int64_t carried_rows() const {
+    return stack_.windows.count * (stack_.windows.k2 - 1) * shape_.batch;
   }
 
-  SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const PackedMatrix<P>& weight_hh,
+  /// W_h as it is: [H, H], if anything is multiplied with it.
+  RightFactor<P> weight_hh_factor(int64_t layer, int64_t direction) const {
+    if (stack_.windows.k2 == 1 && stack_.grad_hx == nullptr) return {};
+    return right_factor(stack_.cells[index(layer, direction)].weight_hh, shape_.hidden_size,
+                        carried_rows() + (stack_.grad_hx != nullptr ? shape_.batch : 0));
+  }
+
+  SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const RightFactor<P>& weight_hh,
                              C* delta) const {
     const int64_t hidden = shape_.hidden_size;
     SweepCell<S, P> cell{&weight_hh,     states(layer) + direction * hidden,
@@ -99,8 +110,8 @@ class StackSweep {
     const Buffer<C> delta(layer_size_);
     for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
       if (!wanted(layer) && !wanted_below(layer)) return;
-      std::vector<PackedMatrix<P>> weight_hh;
-      for (int64_t d = 0; d < directions; ++d) weight_hh.push_back(packed_weight_hh(layer, d));
+      std::vector<RightFactor<P>> weight_hh;
+      for (int64_t d = 0; d < directions; ++d) weight_hh.push_back(weight_hh_factor(layer, d));
       std::vector<SweepCell<S, P>> cells;
       for (int64_t d = 0; d < directions; ++d) {
         cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden));
@@ -118,20 +129,22 @@ class StackSweep {
     }
   }
 
-  /// Windows that overlap (one direction), or deltas wanted by lag: the layers go through the lags
-  /// together, since a step's error belongs to several windows and must not be mixed before it is
-  /// handed down.
-  void run_joint() {
+  /// In one direction. Windows that overlap, or deltas wanted by lag: the layers go through the
+  /// lags together, since a step's error belongs to several windows and must not be mixed before it
+  /// is handed down. Otherwise the layers follow each other on `threads` threads.
+  void run_together(int64_t threads) {
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
     const Buffer<C> delta(layers * layer_size_);
-    std::fill_n(delta.get(), layers * layer_size_, C(0));
-    std::vector<PackedMatrix<P>> weight_hh, weight_ih;
+    if (!sweeps_by_layer()) std::fill_n(delta.get(), layers * layer_size_, C(0));
+    std::vector<RightFactor<P>> weight_hh, weight_ih;
     int64_t lowest = layers - 1;  // layers below it are not asked for anything
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
       if (wanted(layer) || wanted_below(layer)) lowest = layer;
-      weight_hh.push_back(packed_weight_hh(layer, 0));
-      weight_ih.push_back(layer > 0 ? packed(stack_.cells[layer].weight_ih, hidden)
-                                    : PackedMatrix<P>());
+      weight_hh.push_back(weight_hh_factor(layer, 0));
+      weight_ih.push_back(layer > 0
+                              ? right_factor(stack_.cells[layer].weight_ih, hidden,
+                                             carried_rows() + stack_.windows.count * shape_.batch)
+                              : RightFactor<P>());
     }
     std::vector<SweepCell<S, P>> cells;  // from the top down
     for (int64_t layer = layers - 1; layer >= lowest; --layer) {
@@ -142,7 +155,11 @@ class StackSweep {
         cells[i].mask = mask_below(layer + 1);
       }
     }
-    sweep_joint(shape_, stack_.windows, cells, stack_.lag_norms);
+    if (sweeps_by_layer()) {
+      sweep_wavefront(shape_, cells, threads);
+    } else {
+      sweep_joint(shape_, stack_.windows, cells, stack_.lag_norms);
+    }
     for (int64_t layer = layers - 1; layer >= lowest; --layer)
       finish_cell(layer, 0, delta.get() + layer * layer_size_, weight_hh[layers - 1 - layer]);
     if (stack_.grad_input != nullptr)
@@ -154,7 +171,7 @@ class StackSweep {
 
   /// The gradients of a cell's own parameters and of its initial state, from its Delta.
   void finish_cell(int64_t layer, int64_t direction, const C* delta,
-                   const PackedMatrix<P>& weight_hh) const {
+                   const RightFactor<P>& weight_hh) const {
     const int64_t hidden = shape_.hidden_size, rows = shape_.rows();
     const int64_t input_size = shape_.layer_input_size(layer);
     const CellGradients& grads = stack_.grads[index(layer, direction)];
@@ -253,10 +270,10 @@ class StackSweep {
   /// mask below it.
   template <typename Out>
   void hand_down(int64_t layer, const C* delta, Out* out, bool in_place) const {
-    std::vector<PackedMatrix<P>> weights;
+    std::vector<RightFactor<P>> weights;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
-      weights.push_back(
-          packed(stack_.cells[index(layer, d)].weight_ih, shape_.layer_input_size(layer)));
+      weights.push_back(right_factor(stack_.cells[index(layer, d)].weight_ih,
+                                     shape_.layer_input_size(layer), shape_.rows()));
     std::vector<InputGradientTerm<P>> terms;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       terms.push_back({rows_of(delta + d * shape_.hidden_size), &weights[d]});

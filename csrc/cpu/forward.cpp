@@ -3,7 +3,7 @@
 
 #include "cpu/common.h"
 #include "cpu/forward_layer.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 #include "cpu/rnn.h"
 #include "cpu/row_block.h"
 #include "cpu/team.h"
@@ -272,48 +272,37 @@ void run_layer(const ForwardLayer<S, P>& layer) {
   });
 }
 
-/// How many threads the layers of a one-directional stack should share, where one layer does not
-/// occupy them.
-template <typename P>
-int64_t wavefront_threads(const StackForward& stack) {
-  const StackShape& shape = stack.shape;
-  if (shape.num_layers == 1 || shape.num_directions == 2 || shape.batch == 0) return 1;
-  const double flops = 4.0 * shape.rows() * shape.hidden_size * shape.hidden_size;
-  const int64_t threads = threads_for(flops);
-  if (shape.batch >= 2 * threads) return 1;
-  if (team_size<P>(threads, shape.batch, shape.hidden_size) > 1) return 1;
-  // Layers that write to the same memory by turns cannot run side by side.
+/// Whether layers write to the same memory by turns, so that they cannot run side by side.
+bool shares_states(const StackForward& stack) {
   for (size_t layer = 2; layer < stack.states.size(); ++layer) {
-    if (stack.states[layer] == stack.states[layer - 2]) return 1;
+    if (stack.states[layer] == stack.states[layer - 2]) return true;
   }
-  return std::min(threads, shape.num_layers);
+  return false;
 }
 
 /// Runs all layers, each a tile of steps behind the one below it.
 template <typename S, typename P>
-void run_layers_together(const StackForward& stack) {
+void run_layers_together(const StackForward& stack, int64_t threads) {
   const StackShape& shape = stack.shape;
   const int64_t layers = shape.num_layers;
-  // Short tiles, so that the upper layers need not wait for long, or the lower ones at the end.
-  const int64_t tile = std::max<int64_t>(8, shape.steps / (8 * layers));
   std::deque<ForwardLayer<S, P>> prepared;
   std::deque<ForwardRows<S, P>> rows;
   for (int64_t layer = 0; layer < layers; ++layer) {
     prepared.emplace_back(stack, layer);
     rows.emplace_back(prepared.back(), prepared.back().cells()[0], BatchRange{0, shape.batch},
-                      /*alone=*/false, /*members=*/1, tile);
+                      /*alone=*/false, /*members=*/1, wavefront_tile(shape));
   }
   std::vector<typename ForwardRows<S, P>::Carried> carried(layers);
-  run_wavefront(layers, rows[0].tiles(), wavefront_threads<P>(stack),
-                [&](int64_t layer, int64_t index) {
-                  Member everything = alone(shape.hidden_size);
-                  rows[layer].run_tile(everything, index, carried[layer]);
-                });
+  run_wavefront(layers, rows[0].tiles(), threads, [&](int64_t layer, int64_t index) {
+    Member everything = alone(shape.hidden_size);
+    rows[layer].run_tile(everything, index, carried[layer]);
+  });
 }
 
 template <typename S, typename P>
 void run_stack(const StackForward& stack) {
-  if (wavefront_threads<P>(stack) > 1) return run_layers_together<S, P>(stack);
+  const int64_t threads = wavefront_threads<P>(stack.shape);
+  if (threads > 1 && !shares_states(stack)) return run_layers_together<S, P>(stack, threads);
   for (int64_t layer = 0; layer < stack.shape.num_layers; ++layer)
     run_layer(ForwardLayer<S, P>(stack, layer));
 }

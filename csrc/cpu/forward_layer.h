@@ -5,7 +5,7 @@
 
 #include "cpu/common.h"
 #include "cpu/factors.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 #include "stack.h"
 
 namespace elman::cpu {
@@ -15,13 +15,13 @@ namespace elman::cpu {
 template <typename S, typename P>
 struct ForwardCell {
   using C = compute_t<S>;
-  PackedMatrix<P> weight_ih;  ///< [I_l, H]
-  PackedMatrix<P> weight_hh;  ///< [H, H]
-  Buffer<C> bias;     ///< [bias_rows, H], bias_ih + bias_hh in each row, if there are biases
-  int64_t bias_rows;  ///< 1, or B
-  const S* hx;        ///< hx: [B, H] or null
-  S* h;               ///< h: [T, B, H], rows D * H apart
-  S* h_n;             ///< h_n: [B, H]
+  RightFactor<P> weight_ih;  ///< [I_l, H]
+  RightFactor<P> weight_hh;  ///< [H, H]
+  Buffer<C> bias;            ///< [bias_rows, H], bias_ih + bias_hh in each row, if there are biases
+  int64_t bias_rows;         ///< 1, or B
+  const S* hx;               ///< hx: [B, H] or null
+  S* h;                      ///< h: [T, B, H], rows D * H apart
+  S* h_n;                    ///< h_n: [B, H]
   bool reverse;
 };
 
@@ -90,8 +90,8 @@ class ForwardLayer {
     // A single step from no state multiplies none.
     const bool needs_weight_hh = parameters.hx != nullptr || shape_.steps > 1;
     ForwardCell<S, P> cell{
-        PackedMatrix<P>(input_size_, hidden),
-        needs_weight_hh ? PackedMatrix<P>(hidden, hidden) : PackedMatrix<P>(),
+        RightFactor<P>(input_size_, hidden),
+        needs_weight_hh ? RightFactor<P>(hidden, hidden) : RightFactor<P>(),
         {},
         repeats_bias() ? std::max<int64_t>(1, shape_.batch) : 1,
         static_cast<const S*>(parameters.hx),
@@ -99,9 +99,9 @@ class ForwardLayer {
         static_cast<S*>(stack.h_n) + index * shape_.batch * hidden,
         direction == 1,
     };
-    cell.weight_ih.pack_transposed(static_cast<const S*>(parameters.weight_ih));
+    cell.weight_ih.set_transposed(static_cast<const S*>(parameters.weight_ih), shape_.rows());
     if (needs_weight_hh)
-      cell.weight_hh.pack_transposed(static_cast<const S*>(parameters.weight_hh));
+      cell.weight_hh.set_transposed(static_cast<const S*>(parameters.weight_hh), shape_.rows());
     if (parameters.bias_ih != nullptr) {
       cell.bias = Buffer<C>(cell.bias_rows * hidden);
       C* const bias = cell.bias.get();

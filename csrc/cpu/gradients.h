@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "cpu/common.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 
 namespace elman::cpu {
 
@@ -16,7 +16,7 @@ void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta,
 template <typename P>
 struct InputGradientTerm {
   Rows<const compute_t<P>> delta;  ///< delta: [rows, H]
-  const PackedMatrix<P>* weight;   ///< W: [H, n]
+  const RightFactor<P>* weight;    ///< W: [H, n]
 };
 
 /// out[rows, n] = (sum of delta W over the terms) * mask, dense, as `Out` (S or the compute type).

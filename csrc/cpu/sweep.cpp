@@ -1,8 +1,12 @@
 #include "cpu/sweep.h"
 
+#include <deque>
+
 #include "cpu/factors.h"
+#include "cpu/gradients.h"
 #include "cpu/row_block.h"
 #include "cpu/sweep_rows.h"
+#include "cpu/wavefront.h"
 
 namespace elman::cpu {
 namespace {
@@ -147,11 +151,42 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
   norms.finish();
 }
 
-#define ELMAN_INSTANTIATE(S, P)                                      \
-  template void sweep_disjoint(const StackShape&, const Windows&,    \
-                               const std::vector<SweepCell<S, P>>&); \
-  template void sweep_joint(const StackShape&, const Windows&,       \
-                            const std::vector<SweepCell<S, P>>&, double*);
+template <typename S, typename P>
+void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>& cells,
+                     int64_t threads) {
+  const Windows whole = Windows::make(shape.steps, 0, 0);
+  const int64_t layers = cells.size(), tile = wavefront_tile(shape);
+  std::deque<SweepRows<S, P>> rows;
+  std::vector<std::vector<SweepCell<S, P>>> cell;
+  for (int64_t i = 0; i < layers; ++i) {
+    rows.emplace_back(shape, whole, 1, 0, 1, BatchRange{0, shape.batch});
+    cell.push_back({cells[i]});
+    if (i == 0) continue;
+    cell[i][0].upper_weight_ih = nullptr;  // handed down beforehand
+    cell[i][0].mask = nullptr;
+    cell[i][0].grad_h = cells[i].delta;
+  }
+  run_wavefront(layers, ceil_div(shape.steps, tile), threads, [&](int64_t i, int64_t index) {
+    const int64_t begin = index * tile, end = std::min(begin + tile, shape.steps);  // lags
+    if (i > 0) {
+      const int64_t row = shape.offset(shape.steps - end);
+      const int64_t count = shape.offset(shape.steps - begin) - row, place = row * shape.features();
+      const S* const mask = cells[i].mask == nullptr ? nullptr : cells[i].mask + place;
+      input_gradient<S, P>(
+          count, {{{cells[i - 1].delta + place, shape.features()}, cells[i].upper_weight_ih}}, mask,
+          cells[i].delta + place);
+    }
+    Member everything = alone(shape.hidden_size);
+    for (int64_t j = begin; j < end; ++j) rows[i].step(cell[i], j, everything);
+  });
+}
+
+#define ELMAN_INSTANTIATE(S, P)                                            \
+  template void sweep_disjoint(const StackShape&, const Windows&,          \
+                               const std::vector<SweepCell<S, P>>&);       \
+  template void sweep_joint(const StackShape&, const Windows&,             \
+                            const std::vector<SweepCell<S, P>>&, double*); \
+  template void sweep_wavefront(const StackShape&, const std::vector<SweepCell<S, P>>&, int64_t);
 ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "cpu/common.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 #include "stack.h"
 
 namespace elman::cpu {
@@ -14,9 +14,9 @@ namespace elman::cpu {
 template <typename S, typename P>
 struct SweepCell {
   using C = compute_t<S>;
-  const PackedMatrix<P>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
-  const S* h;                        ///< h: [T, B, H]
-  const S* grad_h_n;                 ///< grad_h_n: [B, H] or null
+  const RightFactor<P>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
+  const S* h;                       ///< h: [T, B, H]
+  const S* grad_h_n;                ///< grad_h_n: [B, H] or null
   C* delta;  ///< Delta: [T, B, H], the sum of delta over the windows; zeroed beforehand if windows
              ///< overlap
   bool reverse;
@@ -29,8 +29,8 @@ struct SweepCell {
   const C* grad_h = nullptr;
   // or, where windows overlap, the error of the layer above at the same lag, multiplied with its
   // W_x and the mask:
-  const PackedMatrix<P>* upper_weight_ih = nullptr;  ///< [H, H]
-  const S* mask = nullptr;                           ///< mask: [T, B, H] or null
+  const RightFactor<P>* upper_weight_ih = nullptr;  ///< [H, H]
+  const S* mask = nullptr;                          ///< mask: [T, B, H] or null
 };
 
 /// The recurrent half of the backward pass: delta_t = f'(h_t) * (g_t + delta_{t+1} W_h), truncated.
@@ -52,5 +52,12 @@ void sweep_disjoint(const StackShape& shape, const Windows& windows,
 template <typename S, typename P>
 void sweep_joint(const StackShape& shape, const Windows& windows,
                  const std::vector<SweepCell<S, P>>& cells, double* lag_norms);
+
+/// `sweep_wavefront` is for one window over all steps, with `threads` threads; its cells are those
+/// of `sweep_joint`. A layer is swept a tile of steps behind the one above it, whose error is
+/// handed down by one product for the tile, to where the layer's Delta goes.
+template <typename S, typename P>
+void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>& cells,
+                     int64_t threads);
 
 }  // namespace elman::cpu

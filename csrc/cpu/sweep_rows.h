@@ -5,7 +5,7 @@
 
 #include "cpu/common.h"
 #include "cpu/factors.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 #include "cpu/row_block.h"
 #include "cpu/sweep.h"
 #include "cpu/team.h"
@@ -162,7 +162,7 @@ class SweepRows {
 
   /// A block of c (+)= a weight, for the rows that have the step. Windows that have all rows go
   /// into one product.
-  void multiply(const Block& block, const Cell& cell, const P* a, const PackedMatrix<P>& weight,
+  void multiply(const Block& block, const Cell& cell, const P* a, const RightFactor<P>& weight,
                 C* c, bool accumulate) const {
     const int64_t width = range_.size(), end = block.active.end, column = block.column;
     const auto step = [&](int64_t m) { return windows_.step(m, block.j, cell.reverse); };

@@ -2,14 +2,33 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
 
 #include "cpu/team.h"
+#include "stack.h"
 
 namespace elman::cpu {
+
+/// How many threads the layers of a one-directional stack should share, where one layer does not
+/// occupy them.
+template <typename P>
+int64_t wavefront_threads(const StackShape& shape) {
+  if (shape.num_layers == 1 || shape.num_directions == 2 || shape.batch == 0) return 1;
+  const double flops = 4.0 * shape.rows() * shape.hidden_size * shape.hidden_size;
+  const int64_t threads = threads_for(flops);
+  if (shape.batch >= 2 * threads) return 1;
+  if (team_size<P>(threads, shape.batch, shape.hidden_size) > 1) return 1;
+  return std::min(threads, shape.num_layers);
+}
+
+/// Steps of a tile: few, so that a layer need not wait for long, or the last one at the end.
+inline int64_t wavefront_tile(const StackShape& shape) {
+  return std::max<int64_t>(8, shape.steps / (8 * shape.num_layers));
+}
 
 /// Calls run(layer, tile) for every tile of every layer, on several threads: the tiles of a layer
 /// in their order, each after the same tile of the layer before. A thread takes whatever is ready,

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "cpu/factors.h"
-#include "cpu/packed.h"
+#include "cpu/right_factor.h"
 
 namespace elman::cpu {
 namespace {
@@ -16,7 +16,7 @@ constexpr int64_t kReduceRows = 256;
 struct Strip {
   int64_t weight;
   int64_t first, columns;
-  int64_t place;  ///< the first one's column in the block
+  int64_t place;  ///< the first one's column in the block's sums
 };
 
 /// Rows [h0, h0 + m) of the gradients, and of these the columns of some strips.
@@ -34,6 +34,7 @@ class WeightGradientBlock {
         n_(strips.back().place + strips.back().columns),
         strips_(std::move(strips)),
         positions_(weights.size()),
+        begun_(strips_.size()),
         // An odd number of cache lines to a row: with a power of two, the rows would fight for the
         // same sets of the cache.
         delta_stride_(kTransposes ? kReduceRows + 32 : (ceil_div(m, 16) | 1) * 16),
@@ -41,33 +42,39 @@ class WeightGradientBlock {
         panel_(kReduceRows * kPanelColumns),
         rows_(kTransposes ? kReduceRows * kPanelColumns : 0),
         pairs_(kTransposes ? kReduceRows * kPanelColumns : 0),
-        sum_(m * n_) {
-    std::fill_n(sum_.get(), m * n_, C(0));
-  }
+        sum_(kInPlace ? 0 : m * n_) {}
 
   /// Adds all rows, kReduceRows at a time.
   void add(int64_t rows) {
     for (int64_t row = 0; row < rows; row += kReduceRows) {
       const int64_t count = std::min(kReduceRows, rows - row);
       for_panels(m_, [&](int64_t j, int64_t columns) { pack_delta(row, count, j, columns); });
-      for (const Strip& strip : strips_) {
+      for (size_t i = 0; i < strips_.size(); ++i) {
+        const Strip& strip = strips_[i];
         const std::vector<Piece> pieces = pieces_of(strip.weight, row, count);
         const auto is_zero = [](const Piece& piece) { return piece.segment->x.data == nullptr; };
         if (std::all_of(pieces.begin(), pieces.end(), is_zero)) continue;
         for_panels(
             strip.columns,
-            [&](int64_t j, int64_t columns) { add_panel(strip, pieces, count, j, columns); },
+            [&](int64_t j, int64_t columns) {
+              add_panel(strip, pieces, count, j, columns, begun_[i]);
+            },
             product_kernels<P>().panel_columns);
+        begun_[i] = true;
       }
     }
   }
 
   void store() const {
-    for (const Strip& strip : strips_) {
-      const WeightGradient<S>& weight = weights_[strip.weight];
-      storage_kernels<S, C>().store(
-          m_, strip.columns, sum_.get() + strip.place, n_,
-          {weight.gradient + h0_ * weight.columns + strip.first, weight.columns});
+    for (size_t i = 0; i < strips_.size(); ++i) {
+      const Strip& strip = strips_[i];
+      const Rows<S> to = gradient(strip);
+      if (!begun_[i]) {
+        for (int64_t row = 0; row < m_; ++row)
+          std::fill_n(to.data + row * to.row_stride, strip.columns, S(0));
+      } else if constexpr (!kInPlace) {
+        storage_kernels<S, C>().store(m_, strip.columns, sum_.get() + strip.place, n_, to);
+      }
     }
   }
 
@@ -75,6 +82,8 @@ class WeightGradientBlock {
   /// Whether delta is transposed in memory, since interleaved factors do not let its strides be
   /// swapped.
   static constexpr bool kTransposes = kInterleaved<P> > 1;
+  /// Whether sums are made where the gradient goes.
+  static constexpr bool kInPlace = std::is_same_v<S, C>;
 
   /// Rows [row, row + count) of a segment, which stand at `at` among those multiplied together.
   struct Piece {
@@ -105,14 +114,30 @@ class WeightGradientBlock {
     return pieces;
   }
 
+  /// The strip's part of the gradient.
+  Rows<S> gradient(const Strip& strip) const {
+    const WeightGradient<S>& weight = weights_[strip.weight];
+    return {weight.gradient + h0_ * weight.columns + strip.first, weight.columns};
+  }
+
+  /// Where the strip is summed.
+  Rows<C> sum(const Strip& strip) const {
+    if constexpr (kInPlace) {
+      return gradient(strip);
+    } else {
+      return {sum_.get() + strip.place, n_};
+    }
+  }
+
   void add_panel(const Strip& strip, const std::vector<Piece>& pieces, int64_t count, int64_t j,
-                 int64_t columns) {
+                 int64_t columns, bool accumulate) {
+    const Rows<C> to = sum(strip);
     const StridedMatrix<P> left = kTransposes ? StridedMatrix<P>{delta_.get(), delta_stride_, 1}
                                               : StridedMatrix<P>{delta_.get(), 1, delta_stride_};
     const int64_t padded = panel_stride<P>(columns);
     pack_x(pieces, count, strip.first + j, columns, padded);
     product_kernels<P>().gemm(m_, columns, panel_rows<P>(count), left, panel_.get(), padded,
-                              sum_.get() + strip.place + j, n_, true, nullptr);
+                              to.data + j, to.row_stride, accumulate, nullptr);
   }
 
   /// The left factor, delta^T: of the rows [row, row + count) of delta the columns [j, j +
@@ -173,12 +198,13 @@ class WeightGradientBlock {
   const int64_t h0_, m_, n_;
   const std::vector<Strip> strips_;
   std::vector<Position> positions_;  ///< of each weight
+  std::vector<bool> begun_;          ///< of each strip, whether anything has been summed
   const int64_t delta_stride_;
   Buffer<P> delta_;  ///< [kReduceRows, m], packed, or [m, kReduceRows] if it is transposed
   Buffer<P> panel_;  ///< [kReduceRows, panel_columns] of the right factor
   Buffer<P> rows_;   ///< [kReduceRows, kPanelColumns], rows that are going to be interleaved,
   Buffer<P> pairs_;  ///< and interleaved
-  Buffer<C> sum_;    ///< [m, n]
+  Buffer<C> sum_;    ///< [m, n], if sums are not made in place
 };
 
 /// How the gradients [H, n] of all weights together are cut into blocks, one to a task: each packs

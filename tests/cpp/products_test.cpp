@@ -40,7 +40,7 @@ TYPED_TEST(ProductsTest, GemmEqualsTheWrittenOutSum) {
           for (const bool transposed : {false, true}) {
             for (const bool accumulate : {false, true}) {
               Framed<C> a(transposed ? k : m, transposed ? m : k, random), c(m, n, random);
-              // A panel: rows padded with zeros up to a multiple of 16 columns, as PackedMatrix
+              // A panel: rows padded with zeros up to a multiple of 16 columns, as RightFactor
               // lays them out.
               const int64_t padded = (n + 15) / 16 * 16;
               Framed<C> values(k, n, random);
@@ -93,6 +93,41 @@ TYPED_TEST(ProductsTest, ARowDoesNotDependOnTheRowsBesideIt) {
                      part.begin(), part.stride, false, nullptr);
         for (int64_t i = 0; i < m; ++i)
           for (int64_t j = 0; j < n; ++j) ASSERT_EQ(part(i, j), whole(first + i, j)) << set.name;
+      }
+    }
+  }
+}
+
+TYPED_TEST(ProductsTest, DotEqualsTheWrittenOutSum) {
+  using C = TypeParam;
+  std::mt19937 random(8);
+  for (const InstructionSet& set : instruction_sets()) {
+    for (const int64_t m : {1, 2, 3, 4, 5, 7, 8}) {
+      for (const int64_t n : {1, 3, 4, 7, 8, 9, 12, 17}) {
+        for (const int64_t k : {1, 7, 8, 9, 16, 17, 40}) {
+          for (const bool accumulate : {false, true}) {
+            Framed<C> a(m, k, random), b(n, k, random), c(m, n, random);
+            const std::vector<C> before = c.data;
+            products<C>(*set.tables)
+                .dot(m, n, k, {a.begin(), a.stride, 1}, b.begin(), b.stride, c.begin(), c.stride,
+                     accumulate);
+            ASSERT_TRUE(c.frame_is_intact()) << set.name << " " << m << " " << n << " " << k;
+            for (int64_t i = 0; i < m; ++i) {
+              for (int64_t j = 0; j < n; ++j) {
+                double sum = accumulate ? before[(i + 1) * c.stride + j] : 0;
+                for (int64_t p = 0; p < k; ++p) sum += static_cast<double>(a(i, p)) * b(j, p);
+                ASSERT_NEAR(c(i, j), sum, kTolerance<C> * (k + 1))
+                    << set.name << " m " << m << " n " << n << " k " << k;
+                C alone = 0;  // the same to the bit, whatever stands beside it
+                products<C>(*set.tables)
+                    .dot(1, 1, k, {&a(i, 0), a.stride, 1}, &b(j, 0), b.stride, &alone, 1, false);
+                if (!accumulate) {
+                  ASSERT_EQ(c(i, j), alone) << set.name;
+                }
+              }
+            }
+          }
+        }
       }
     }
   }

@@ -229,6 +229,48 @@ TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
   }
 }
 
+/// Layers of small batches, which follow each other a tile of steps behind where there is more than
+/// one thread.
+TEST(Stack, LayersSideBySideMatchBruteForce) {
+  torch::manual_seed(5);
+  for (const std::vector<int64_t>& lengths :
+       {std::vector<int64_t>{}, {45, 45, 31}, {45}, {45, 1, 1}}) {
+    for (const int64_t layers : {2, 3}) {
+      for (const bool reset : {false, true}) {
+        const int64_t batch = lengths.empty() ? 2 : static_cast<int64_t>(lengths.size());
+        expect_matches_brute_force(
+            make_masked_call({45, batch, 5, 50, layers, 1}, lengths, reset, reset, true));
+      }
+    }
+  }
+}
+
+/// So few rows that weights are read where they lie, or some of them: forward where I or H is large
+/// beside the rows, backward where it is a multiple of 16.
+TEST(Stack, FewStepsMatchBruteForce) {
+  torch::manual_seed(4);
+  for (const int64_t steps : {1, 2}) {
+    for (const auto& [batch, input_size, hidden] :
+         {std::tuple<int64_t, int64_t, int64_t>{1, 64, 70},
+          {3, 48, 49},
+          {5, 3, 96},
+          {2, 33, 16},
+          {17, 32, 160}}) {
+      for (const int64_t directions : {1, 2}) {
+        for (const auto& [k1, k2] : {Truncation{0, 0}, {1, 1}, {1, 2}}) {
+          if (directions == 2 && k1 != k2) continue;
+          std::vector<int64_t> lengths(batch > 2 ? batch : 0, 1);
+          if (!lengths.empty()) lengths[0] = steps;
+          auto call = make_masked_call({steps, batch, input_size, hidden, 2, directions}, lengths,
+                                       true, directions == 1, true);
+          std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
+          expect_matches_brute_force(call);
+        }
+      }
+    }
+  }
+}
+
 /// The norms by definition: from each output alone by plain autograd, with respect to the states.
 torch::Tensor brute_force_lag_norms(Problem p, const torch::Tensor& grad_output,
                                     const torch::Tensor& grad_h_n, int64_t k2) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cpu/vec/dot_products.h"
 #include "cpu/vec/load_store.h"
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
@@ -289,6 +290,7 @@ constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::
                                          PanelProduct<VecLanes<C>>::gemm,
                                          /*small_work=*/0,
                                          PanelProduct<VecLanes<C>>::gemv,
+                                         dot<C>,
                                          /*interleave=*/nullptr};
 template <typename C>
 constexpr MathKernels<C> kMath = {add_column_sums<C>};

@@ -67,6 +67,10 @@ struct ProductKernels {
   /// gemm for problems of one row. Its sums are four chains over k, since a single row has too few
   /// of them to hide the latency of an addition.
   Multiply gemv;
+  /// c[m, n] = a[m, k] b^T, or +=, for a matrix b[n, k] that is not packed, its rows ldb apart; a
+  /// has column_stride 1. A sum has as many chains as a vector has elements. Null for bfloat16.
+  void (*dot)(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b, int64_t ldb, C* c,
+              int64_t ldc, bool accumulate);
   /// k rows [k, n] of a right factor as a panel; in its columns n ... ldb, and beside a last odd
   /// row, stand zeros. Null where rows are not interleaved: then a panel is its rows.
   void (*interleave)(int64_t k, int64_t n, Rows<const P> from, P* panel, int64_t ldb);

@@ -35,26 +35,58 @@ inline void transpose_interleaved(int64_t k, int64_t n, Rows<const c10::BFloat16
   transpose_pairs(steps, n, steps, pairs, ldb, to, ldt / 2);
 }
 
-/// A matrix [k, n] that stands on the right of products, packed into panels (see
-/// ProductKernels::panel_columns) of type P.
+/// A matrix [k, n] that stands on the right of products: packed into panels (see
+/// ProductKernels::panel_columns) of type P, or read where it lies.
 template <typename P>
-class PackedMatrix {
+class RightFactor {
  public:
-  PackedMatrix() = default;
-  PackedMatrix(int64_t k, int64_t n)
-      : k_(k), n_(n), data_(panel_rows<P>(k) * ceil_div(n, 16) * 16) {}
+  RightFactor() = default;
+  RightFactor(int64_t k, int64_t n) : k_(k), n_(n) {}
 
   int64_t rows() const { return k_; }
   int64_t columns() const { return n_; }
 
   /// The panel whose first column is j, a multiple of panel_columns, and the distance of its rows.
-  const P* panel(int64_t j) const { return data_.get() + j * panel_rows<P>(k_); }
-  int64_t stride(int64_t j) const { return panel_stride<P>(n_ - j); }
+  const P* panel(int64_t j) const {
+    return matrix_ != nullptr ? matrix_ + j : packed_.get() + j * panel_rows<P>(k_);
+  }
+  int64_t stride(int64_t j) const { return matrix_ != nullptr ? n_ : panel_stride<P>(n_ - j); }
+  /// Column j, k elements of a row of the transpose; null unless that is read where it lies,
+  /// instead of panels.
+  const P* column(int64_t j) const {
+    return transposed_ != nullptr ? transposed_ + j * k_ : nullptr;
+  }
   /// The panel to fetch while that of column j is multiplied: the next one, after the last one the
   /// first. Null where the matrix stays in the second-level cache.
   const P* after(int64_t j) const {
-    if (k_ * n_ * static_cast<int64_t>(sizeof(P)) < kFetchFrom) return nullptr;
+    if (matrix_ != nullptr || k_ * n_ * static_cast<int64_t>(sizeof(P)) < kFetchFrom)
+      return nullptr;
     return j + width() < n_ ? panel(j + width()) : panel(0);
+  }
+
+  /// Takes a row-major matrix [k, n] that is going to be multiplied with `rows` rows in all: packs
+  /// it, unless these are too few to make up for that.
+  template <typename S>
+  void set(const S* matrix, int64_t rows) {
+    if constexpr (std::is_same_v<S, P> && kInterleaved<P> == 1) {
+      if (rows <= kRowsUnpacked && n_ % 16 == 0) {
+        matrix_ = matrix;
+        return;
+      }
+    }
+    pack(matrix);
+  }
+
+  /// The same for the transpose of a row-major matrix [n, k].
+  template <typename S>
+  void set_transposed(const S* matrix, int64_t rows) {
+    if constexpr (std::is_same_v<S, P> && kInterleaved<P> == 1) {
+      if (rows * kDotTerms <= k_) {
+        transposed_ = matrix;
+        return;
+      }
+    }
+    pack_transposed(matrix);
   }
 
   /// Packs a row-major matrix [k, n].
@@ -89,14 +121,20 @@ class PackedMatrix {
   /// Bytes of a matrix that does not stay in the second-level cache of any machine of today beside
   /// the rest.
   static constexpr int64_t kFetchFrom = int64_t{1} << 20;
+  /// Rows that a matrix is multiplied with where it lies.
+  static constexpr int64_t kRowsUnpacked = 48;
+  /// Terms that a dot product must have for each row: it ends with a sum over a vector, which costs
+  /// as much as some of them, while packing costs the same for any number of rows.
+  static constexpr int64_t kDotTerms = 8;
 
   static int64_t width() { return product_kernels<P>().panel_columns; }
 
   template <typename Run>
   void for_each_panel(const Run& run) {
+    packed_ = Buffer<P>(panel_rows<P>(k_) * ceil_div(n_, 16) * 16);
     parallel_tasks(ceil_div(n_, width()), kPackFlops * k_ * n_, [&](int64_t index) {
       const int64_t j = index * width();
-      run(j, std::min(width(), n_ - j), data_.get() + j * panel_rows<P>(k_));
+      run(j, std::min(width(), n_ - j), packed_.get() + j * panel_rows<P>(k_));
     });
   }
 
@@ -115,7 +153,9 @@ class PackedMatrix {
 
   int64_t k_ = 0;
   int64_t n_ = 0;
-  Buffer<P> data_;
+  Buffer<P> packed_;               ///< [k, n], if it is packed,
+  const P* matrix_ = nullptr;      ///< or where it lies,
+  const P* transposed_ = nullptr;  ///< or its transpose
 };
 
 /// A product kernel: gemm or gemv.
@@ -126,8 +166,10 @@ using Multiply = typename ProductKernels<P>::Multiply;
 /// kPanelColumns, n at most that.
 template <typename P>
 inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a,
-                             const PackedMatrix<P>& b, int64_t j, int64_t n, compute_t<P>* c,
+                             const RightFactor<P>& b, int64_t j, int64_t n, compute_t<P>* c,
                              int64_t ldc, bool accumulate) {
+  if (b.column(j) != nullptr)
+    return product_kernels<P>().dot(m, n, b.rows(), a, b.column(j), b.rows(), c, ldc, accumulate);
   for_panels(
       n,
       [&](int64_t i, int64_t columns) {
