@@ -48,8 +48,8 @@ class StackSweep {
   const C* carry_scale() const { return static_cast<const C*>(stack_.carry_scale); }
 
   /// A weight [H, columns] that is multiplied with so many rows in all.
-  RightFactor<P> right_factor(const void* weight, int64_t columns, int64_t rows) const {
-    RightFactor<P> matrix(shape_.hidden_size, columns);
+  RightFactor<S, P> right_factor(const void* weight, int64_t columns, int64_t rows) const {
+    RightFactor<S, P> matrix(shape_.hidden_size, columns);
     matrix.set(static_cast<const S*>(weight), rows);
     return matrix;
   }
@@ -60,13 +60,13 @@ class StackSweep {
   }
 
   /// W_h as it is: [H, H], if anything is multiplied with it.
-  RightFactor<P> weight_hh_factor(int64_t layer, int64_t direction) const {
+  RightFactor<S, P> weight_hh_factor(int64_t layer, int64_t direction) const {
     if (stack_.windows.k2 == 1 && stack_.grad_hx == nullptr) return {};
     return right_factor(stack_.cells[index(layer, direction)].weight_hh, shape_.hidden_size,
                         carried_rows() + (stack_.grad_hx != nullptr ? shape_.batch : 0));
   }
 
-  SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const RightFactor<P>& weight_hh,
+  SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const RightFactor<S, P>& weight_hh,
                              C* delta) const {
     const int64_t hidden = shape_.hidden_size;
     SweepCell<S, P> cell{&weight_hh,     states(layer) + direction * hidden,
@@ -110,7 +110,7 @@ class StackSweep {
     const Buffer<C> delta(layer_size_);
     for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
       if (!wanted(layer) && !wanted_below(layer)) return;
-      std::vector<RightFactor<P>> weight_hh;
+      std::vector<RightFactor<S, P>> weight_hh;
       for (int64_t d = 0; d < directions; ++d) weight_hh.push_back(weight_hh_factor(layer, d));
       std::vector<SweepCell<S, P>> cells;
       for (int64_t d = 0; d < directions; ++d) {
@@ -136,7 +136,7 @@ class StackSweep {
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
     const Buffer<C> delta(layers * layer_size_);
     if (!sweeps_by_layer()) std::fill_n(delta.get(), layers * layer_size_, C(0));
-    std::vector<RightFactor<P>> weight_hh, weight_ih;
+    std::vector<RightFactor<S, P>> weight_hh, weight_ih;
     int64_t lowest = layers - 1;  // layers below it are not asked for anything
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
       if (wanted(layer) || wanted_below(layer)) lowest = layer;
@@ -144,7 +144,7 @@ class StackSweep {
       weight_ih.push_back(layer > 0
                               ? right_factor(stack_.cells[layer].weight_ih, hidden,
                                              carried_rows() + stack_.windows.count * shape_.batch)
-                              : RightFactor<P>());
+                              : RightFactor<S, P>());
     }
     std::vector<SweepCell<S, P>> cells;  // from the top down
     for (int64_t layer = layers - 1; layer >= lowest; --layer) {
@@ -171,7 +171,7 @@ class StackSweep {
 
   /// The gradients of a cell's own parameters and of its initial state, from its Delta.
   void finish_cell(int64_t layer, int64_t direction, const C* delta,
-                   const RightFactor<P>& weight_hh) const {
+                   const RightFactor<S, P>& weight_hh) const {
     const int64_t hidden = shape_.hidden_size, rows = shape_.rows();
     const int64_t input_size = shape_.layer_input_size(layer);
     const CellGradients& grads = stack_.grads[index(layer, direction)];
@@ -270,11 +270,11 @@ class StackSweep {
   /// mask below it.
   template <typename Out>
   void hand_down(int64_t layer, const C* delta, Out* out, bool in_place) const {
-    std::vector<RightFactor<P>> weights;
+    std::vector<RightFactor<S, P>> weights;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       weights.push_back(right_factor(stack_.cells[index(layer, d)].weight_ih,
                                      shape_.layer_input_size(layer), shape_.rows()));
-    std::vector<InputGradientTerm<P>> terms;
+    std::vector<InputGradientTerm<S, P>> terms;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       terms.push_back({rows_of(delta + d * shape_.hidden_size), &weights[d]});
     input_gradient<S, P>(shape_.rows(), terms, mask_below(layer), out, in_place);

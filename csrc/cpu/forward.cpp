@@ -311,7 +311,10 @@ void run_stack(const StackForward& stack) {
 
 template <typename S>
 void rnn_forward(const StackForward& stack) {
-  with_factors<S>(stack.shape.batch, stack.shape.hidden_size,
+  const StackShape& shape = stack.shape;
+  if (prefers_dot_products(shape.rows(), shape.hidden_size, /*beside_bfloat16=*/true))
+    return run_stack<S, compute_t<S>>(stack);
+  with_factors<S>(shape.batch, shape.hidden_size,
                   [&](auto factor) { run_stack<S, decltype(factor)>(stack); });
 }
 

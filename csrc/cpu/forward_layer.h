@@ -15,13 +15,13 @@ namespace elman::cpu {
 template <typename S, typename P>
 struct ForwardCell {
   using C = compute_t<S>;
-  RightFactor<P> weight_ih;  ///< [I_l, H]
-  RightFactor<P> weight_hh;  ///< [H, H]
-  Buffer<C> bias;            ///< [bias_rows, H], bias_ih + bias_hh in each row, if there are biases
-  int64_t bias_rows;         ///< 1, or B
-  const S* hx;               ///< hx: [B, H] or null
-  S* h;                      ///< h: [T, B, H], rows D * H apart
-  S* h_n;                    ///< h_n: [B, H]
+  RightFactor<S, P> weight_ih;  ///< [I_l, H]
+  RightFactor<S, P> weight_hh;  ///< [H, H]
+  Buffer<C> bias;     ///< [bias_rows, H], bias_ih + bias_hh in each row, if there are biases
+  int64_t bias_rows;  ///< 1, or B
+  const S* hx;        ///< hx: [B, H] or null
+  S* h;               ///< h: [T, B, H], rows D * H apart
+  S* h_n;             ///< h_n: [B, H]
   bool reverse;
 };
 
@@ -90,8 +90,8 @@ class ForwardLayer {
     // A single step from no state multiplies none.
     const bool needs_weight_hh = parameters.hx != nullptr || shape_.steps > 1;
     ForwardCell<S, P> cell{
-        RightFactor<P>(input_size_, hidden),
-        needs_weight_hh ? RightFactor<P>(hidden, hidden) : RightFactor<P>(),
+        RightFactor<S, P>(input_size_, hidden),
+        needs_weight_hh ? RightFactor<S, P>(hidden, hidden) : RightFactor<S, P>(),
         {},
         repeats_bias() ? std::max<int64_t>(1, shape_.batch) : 1,
         static_cast<const S*>(parameters.hx),

@@ -20,7 +20,7 @@ void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta,
 }
 
 template <typename S, typename P, typename Out>
-void input_gradient(int64_t rows, const std::vector<InputGradientTerm<P>>& terms, const S* mask,
+void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& terms, const S* mask,
                     Out* out, bool in_place) {
   using C = compute_t<S>;
   constexpr int64_t kRows = 96;
@@ -73,14 +73,14 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<P>>& terms
   });
 }
 
-#define ELMAN_INSTANTIATE(S, P)                                                                   \
-  template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<P>>&, const S*, \
-                                     S*, bool);
+#define ELMAN_INSTANTIATE(S, P)                                                            \
+  template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<S, P>>&, \
+                                     const S*, S*, bool);
 ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
-#define ELMAN_INSTANTIATE(S, P)                                                                   \
-  template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<P>>&, const S*, \
-                                     float*, bool)
+#define ELMAN_INSTANTIATE(S, P)                                                            \
+  template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<S, P>>&, \
+                                     const S*, float*, bool)
 ELMAN_INSTANTIATE(c10::BFloat16, float);
 ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
 ELMAN_INSTANTIATE(c10::Half, float);

@@ -13,17 +13,17 @@ void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta,
                    S* second);
 
 /// One term delta W of the gradient of a layer's input (one for each direction).
-template <typename P>
+template <typename S, typename P>
 struct InputGradientTerm {
-  Rows<const compute_t<P>> delta;  ///< delta: [rows, H]
-  const RightFactor<P>* weight;    ///< W: [H, n]
+  Rows<const compute_t<P>> delta;   ///< delta: [rows, H]
+  const RightFactor<S, P>* weight;  ///< W: [H, n]
 };
 
 /// out[rows, n] = (sum of delta W over the terms) * mask, dense, as `Out` (S or the compute type).
 /// mask: [rows, n] or null. With `in_place`, row r of out is the memory that the terms' rows r lie
 /// in.
 template <typename S, typename P, typename Out>
-void input_gradient(int64_t rows, const std::vector<InputGradientTerm<P>>& terms, const S* mask,
+void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& terms, const S* mask,
                     Out* out, bool in_place = false);
 
 }  // namespace elman::cpu

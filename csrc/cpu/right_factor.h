@@ -36,8 +36,8 @@ inline void transpose_interleaved(int64_t k, int64_t n, Rows<const c10::BFloat16
 }
 
 /// A matrix [k, n] that stands on the right of products: packed into panels (see
-/// ProductKernels::panel_columns) of type P, or read where it lies.
-template <typename P>
+/// ProductKernels::panel_columns) of type P, or read where it is stored, as S.
+template <typename S, typename P>
 class RightFactor {
  public:
   RightFactor() = default;
@@ -51,10 +51,10 @@ class RightFactor {
     return matrix_ != nullptr ? matrix_ + j : packed_.get() + j * panel_rows<P>(k_);
   }
   int64_t stride(int64_t j) const { return matrix_ != nullptr ? n_ : panel_stride<P>(n_ - j); }
-  /// Column j, k elements of a row of the transpose; null unless that is read where it lies,
-  /// instead of panels.
-  const P* column(int64_t j) const {
-    return transposed_ != nullptr ? transposed_ + j * k_ : nullptr;
+  /// The transpose's rows from j on, the columns of the matrix; absent unless it is to be read
+  /// where it is stored, instead of panels.
+  Rows<const S> transposed(int64_t j) const {
+    return {transposed_ == nullptr ? nullptr : transposed_ + j * k_, k_};
   }
   /// The panel to fetch while that of column j is multiplied: the next one, after the last one the
   /// first. Null where the matrix stays in the second-level cache.
@@ -66,7 +66,6 @@ class RightFactor {
 
   /// Takes a row-major matrix [k, n] that is going to be multiplied with `rows` rows in all: packs
   /// it, unless these are too few to make up for that.
-  template <typename S>
   void set(const S* matrix, int64_t rows) {
     if constexpr (std::is_same_v<S, P> && kInterleaved<P> == 1) {
       if (rows <= kRowsUnpacked && n_ % 16 == 0) {
@@ -78,10 +77,9 @@ class RightFactor {
   }
 
   /// The same for the transpose of a row-major matrix [n, k].
-  template <typename S>
   void set_transposed(const S* matrix, int64_t rows) {
-    if constexpr (std::is_same_v<S, P> && kInterleaved<P> == 1) {
-      if (rows * kDotTerms <= k_) {
+    if constexpr (kInterleaved<P> == 1) {
+      if (prefers_dot_products(rows, k_)) {
         transposed_ = matrix;
         return;
       }
@@ -90,7 +88,6 @@ class RightFactor {
   }
 
   /// Packs a row-major matrix [k, n].
-  template <typename S>
   void pack(const S* matrix) {
     for_each_panel([&](int64_t j, int64_t columns, P* panel) {
       if constexpr (kInterleaved<P> == 1) {
@@ -102,7 +99,6 @@ class RightFactor {
   }
 
   /// Packs the transpose of a row-major matrix [n, k].
-  template <typename S>
   void pack_transposed(const S* matrix) {
     for_each_panel([&](int64_t j, int64_t columns, P* panel) {
       const S* const rows = matrix + j * k_;
@@ -123,9 +119,6 @@ class RightFactor {
   static constexpr int64_t kFetchFrom = int64_t{1} << 20;
   /// Rows that a matrix is multiplied with where it lies.
   static constexpr int64_t kRowsUnpacked = 48;
-  /// Terms that a dot product must have for each row: it ends with a sum over a vector, which costs
-  /// as much as some of them, while packing costs the same for any number of rows.
-  static constexpr int64_t kDotTerms = 8;
 
   static int64_t width() { return product_kernels<P>().panel_columns; }
 
@@ -154,8 +147,8 @@ class RightFactor {
   int64_t k_ = 0;
   int64_t n_ = 0;
   Buffer<P> packed_;               ///< [k, n], if it is packed,
-  const P* matrix_ = nullptr;      ///< or where it lies,
-  const P* transposed_ = nullptr;  ///< or its transpose
+  const P* matrix_ = nullptr;      ///< or where it is stored,
+  const S* transposed_ = nullptr;  ///< or its transpose
 };
 
 /// A product kernel: gemm or gemv.
@@ -164,12 +157,16 @@ using Multiply = typename ProductKernels<P>::Multiply;
 
 /// c[m, n] = a[m, k] times the columns j ... j + n - 1 of b, or +=; j is a multiple of
 /// kPanelColumns, n at most that.
-template <typename P>
+template <typename S, typename P>
 inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a,
-                             const RightFactor<P>& b, int64_t j, int64_t n, compute_t<P>* c,
+                             const RightFactor<S, P>& b, int64_t j, int64_t n, compute_t<P>* c,
                              int64_t ldc, bool accumulate) {
-  if (b.column(j) != nullptr)
-    return product_kernels<P>().dot(m, n, b.rows(), a, b.column(j), b.rows(), c, ldc, accumulate);
+  if constexpr (kInterleaved<P> == 1) {
+    const Rows<const S> columns = b.transposed(j);
+    if (columns.data != nullptr)
+      return storage_kernels<S, P>().dot(m, n, b.rows(), {a.data, a.row_stride}, columns, c, ldc,
+                                         accumulate);
+  }
   for_panels(
       n,
       [&](int64_t i, int64_t columns) {

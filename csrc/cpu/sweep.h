@@ -14,9 +14,9 @@ namespace elman::cpu {
 template <typename S, typename P>
 struct SweepCell {
   using C = compute_t<S>;
-  const RightFactor<P>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
-  const S* h;                       ///< h: [T, B, H]
-  const S* grad_h_n;                ///< grad_h_n: [B, H] or null
+  const RightFactor<S, P>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
+  const S* h;                          ///< h: [T, B, H]
+  const S* grad_h_n;                   ///< grad_h_n: [B, H] or null
   C* delta;  ///< Delta: [T, B, H], the sum of delta over the windows; zeroed beforehand if windows
              ///< overlap
   bool reverse;
@@ -29,8 +29,8 @@ struct SweepCell {
   const C* grad_h = nullptr;
   // or, where windows overlap, the error of the layer above at the same lag, multiplied with its
   // W_x and the mask:
-  const RightFactor<P>* upper_weight_ih = nullptr;  ///< [H, H]
-  const S* mask = nullptr;                          ///< mask: [T, B, H] or null
+  const RightFactor<S, P>* upper_weight_ih = nullptr;  ///< [H, H]
+  const S* mask = nullptr;                             ///< mask: [T, B, H] or null
 };
 
 /// The recurrent half of the backward pass: delta_t = f'(h_t) * (g_t + delta_{t+1} W_h), truncated.

@@ -162,7 +162,7 @@ class SweepRows {
 
   /// A block of c (+)= a weight, for the rows that have the step. Windows that have all rows go
   /// into one product.
-  void multiply(const Block& block, const Cell& cell, const P* a, const RightFactor<P>& weight,
+  void multiply(const Block& block, const Cell& cell, const P* a, const RightFactor<S, P>& weight,
                 C* c, bool accumulate) const {
     const int64_t width = range_.size(), end = block.active.end, column = block.column;
     const auto step = [&](int64_t m) { return windows_.step(m, block.j, cell.reverse); };

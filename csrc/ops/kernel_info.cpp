@@ -31,6 +31,11 @@ int64_t rows(const RnnArguments& args) {
   return args.batched() ? args.input.size(args.batch_first ? 0 : 1) : 1;
 }
 
+/// Rows of all steps.
+int64_t all_rows(const RnnArguments& args) {
+  return args.input.dim() == 3 ? args.input.size(0) * args.input.size(1) : args.input.size(0);
+}
+
 std::string cpu_info(const RnnArguments& args) {
   check(args);
   if (args.input.is_complex()) {
@@ -40,7 +45,7 @@ std::string cpu_info(const RnnArguments& args) {
   const std::string kernels = "cpu: fused kernels compiled for " + at::get_cpu_capability();
   if (args.input.scalar_type() != at::kBFloat16) return kernels;
   return kernels + ", forward products by " +
-         cpu::bfloat16_products(rows(args), args.params[1].size(1));
+         cpu::bfloat16_products(rows(args), all_rows(args), args.params[1].size(1));
 }
 
 }  // namespace

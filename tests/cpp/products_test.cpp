@@ -98,32 +98,62 @@ TYPED_TEST(ProductsTest, ARowDoesNotDependOnTheRowsBesideIt) {
   }
 }
 
-TYPED_TEST(ProductsTest, DotEqualsTheWrittenOutSum) {
-  using C = TypeParam;
+template <typename S>
+const StorageKernels<S, compute_t<S>>& storage(const KernelTables& tables) {
+  if constexpr (std::is_same_v<S, double>) {
+    return tables.storage_double;
+  } else if constexpr (std::is_same_v<S, float>) {
+    return tables.storage_float;
+  } else if constexpr (std::is_same_v<S, c10::BFloat16>) {
+    return tables.storage_bfloat16;
+  } else {
+    return tables.storage_half;
+  }
+}
+
+template <typename S>
+class DotProductsTest : public testing::Test {};
+using StorageTypes = testing::Types<double, float, c10::BFloat16, c10::Half>;
+TYPED_TEST_SUITE(DotProductsTest, StorageTypes);
+
+/// A matrix of storage type S, its rows with a gap of NaN behind them.
+template <typename S>
+std::vector<S> stored(const Framed<compute_t<S>>& from, int64_t stride) {
+  std::vector<S> values(from.rows * stride, S(kPoison<float>));
+  for (int64_t i = 0; i < from.rows; ++i)
+    for (int64_t j = 0; j < from.columns; ++j)
+      values[i * stride + j] = static_cast<S>(from.data[(i + 1) * from.stride + j]);
+  return values;
+}
+
+TYPED_TEST(DotProductsTest, EqualTheWrittenOutSum) {
+  using S = TypeParam;
+  using C = compute_t<S>;
   std::mt19937 random(8);
   for (const InstructionSet& set : instruction_sets()) {
+    const auto dot = storage<S>(*set.tables).dot;
     for (const int64_t m : {1, 2, 3, 4, 5, 7, 8}) {
       for (const int64_t n : {1, 3, 4, 7, 8, 9, 12, 17}) {
-        for (const int64_t k : {1, 7, 8, 9, 16, 17, 40}) {
+        for (const int64_t k : {1, 7, 8, 9, 16, 17, 31, 33, 70}) {
           for (const bool accumulate : {false, true}) {
-            Framed<C> a(m, k, random), b(n, k, random), c(m, n, random);
+            Framed<C> a(m, k, random), c(m, n, random);
+            const int64_t stride = k + 3;
+            const std::vector<S> b = stored<S>(Framed<C>(n, k, random), stride);
             const std::vector<C> before = c.data;
-            products<C>(*set.tables)
-                .dot(m, n, k, {a.begin(), a.stride, 1}, b.begin(), b.stride, c.begin(), c.stride,
-                     accumulate);
+            dot(m, n, k, {a.begin(), a.stride}, {b.data(), stride}, c.begin(), c.stride,
+                accumulate);
             ASSERT_TRUE(c.frame_is_intact()) << set.name << " " << m << " " << n << " " << k;
             for (int64_t i = 0; i < m; ++i) {
               for (int64_t j = 0; j < n; ++j) {
                 double sum = accumulate ? before[(i + 1) * c.stride + j] : 0;
-                for (int64_t p = 0; p < k; ++p) sum += static_cast<double>(a(i, p)) * b(j, p);
+                for (int64_t p = 0; p < k; ++p)
+                  sum += static_cast<double>(a(i, p)) * static_cast<double>(b[j * stride + p]);
                 ASSERT_NEAR(c(i, j), sum, kTolerance<C> * (k + 1))
                     << set.name << " m " << m << " n " << n << " k " << k;
-                C alone = 0;  // the same to the bit, whatever stands beside it
-                products<C>(*set.tables)
-                    .dot(1, 1, k, {&a(i, 0), a.stride, 1}, &b(j, 0), b.stride, &alone, 1, false);
-                if (!accumulate) {
-                  ASSERT_EQ(c(i, j), alone) << set.name;
-                }
+                C alone = before[(i + 1) * c.stride + j];  // the same to the bit by itself
+                dot(1, 1, k, {&a(i, 0), a.stride}, {b.data() + j * stride, stride}, &alone, 1,
+                    accumulate);
+                ASSERT_EQ(c(i, j), alone) << set.name;
               }
             }
           }

@@ -19,16 +19,18 @@ def test_the_cpu_has_fused_kernels(case):
 
 
 def test_what_multiplies_bfloat16():
-    x, rnn = torch.randn(2, 64, 32).bfloat16(), elman.RNN(32, 128, dtype=torch.bfloat16)
+    x, rnn = torch.randn(60, 64, 32).bfloat16(), elman.RNN(32, 128, dtype=torch.bfloat16)
     small = elman.kernel_info(elman.RNN(32, 1, dtype=torch.bfloat16), x[:, :1])
     large = elman.kernel_info(rnn, x)
     one_row = elman.kernel_info(elman.RNN(32, 600, dtype=torch.bfloat16), x[:, :1])
+    few_rows = elman.kernel_info(rnn, x[:2, :2])
     with torch.backends.mkldnn.flags(enabled=False):
         without_onednn = elman.kernel_info(rnn, x)
     expected = f"cpu: fused kernels compiled for {torch.backends.cpu.get_cpu_capability()}, forward"
     ours = ["float32's multiply-adds", "dot products of bfloat16 (AVX512_BF16)"]
     for text, kinds in (
         (small, ours),
+        (few_rows, ["float32's dot products"]),
         (one_row, ours),
         (large, [*ours, "oneDNN on the matrix unit (AMX)"]),
         (without_onednn, ours),

@@ -75,7 +75,6 @@ const ProductKernels<c10::BFloat16>& avx512_bfloat16_products() {
       Product::gemm,
       /*small_work=*/0,
       Product::gemv,
-      /*dot=*/nullptr,
       CPU_CAPABILITY::interleave};
   return kProducts;
 }

@@ -41,8 +41,8 @@ inline C sum_of_elements(const Vectorized<C>& vector) {
 
 /// c[M, N] (+)= a[M, k] b[N, k]^T. A sum has as many chains as a vector has elements, and ends with
 /// their sum: it is the same in every block.
-template <typename C, int M, int N>
-void dot_block(int64_t k, const C* a, int64_t lda, const C* b, int64_t ldb, C* c, int64_t ldc,
+template <typename S, typename C, int M, int N>
+void dot_block(int64_t k, const C* a, int64_t lda, const S* b, int64_t ldb, C* c, int64_t ldc,
                bool accumulate) {
   using Vec = Vectorized<C>;
   Vec sum[M][N];
@@ -50,23 +50,25 @@ void dot_block(int64_t k, const C* a, int64_t lda, const C* b, int64_t ldb, C* c
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) sum[i][j] = Vec(C(0));
-  const auto step = [&](const auto& load) __attribute__((always_inline)) {
-    Vec left[M];
+  // What is missing of the last vectors counts as zeros.
+  const auto step = [&](int64_t p, int64_t count) __attribute__((always_inline)) {
+    TwoVectors<C> left[M];
 #pragma GCC unroll 4
-    for (int i = 0; i < M; ++i) left[i] = load(a + i * lda);
+    for (int i = 0; i < M; ++i) left[i] = load_two<C>(a + i * lda + p, count);
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      const Vec right = load(b + j * ldb);
+      const TwoVectors<C> right = load_two<C>(b + j * ldb + p, count);
 #pragma GCC unroll 4
-      for (int i = 0; i < M; ++i) sum[i][j] = at::vec::fmadd(left[i], right, sum[i][j]);
+      for (int i = 0; i < M; ++i) {
+        sum[i][j] = at::vec::fmadd(left[i].first, right.first, sum[i][j]);
+        sum[i][j] = at::vec::fmadd(left[i].second, right.second, sum[i][j]);
+      }
     }
   };
+  constexpr int64_t kStep = TwoVectors<C>::kSize;
   int64_t p = 0;
-  for (; p + Vec::size() <= k; p += Vec::size())
-    step([p](const C* row) __attribute__((always_inline)) { return Vec::loadu(row + p); });
-  if (p < k)  // what is missing of the last vectors is loaded as zeros
-    step([ p, k ](const C* row)
-             __attribute__((always_inline)) { return Vec::loadu(row + p, k - p); });
+  for (; p + kStep <= k; p += kStep) step(p, kStep);
+  if (p < k) step(p, k - p);
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 8
@@ -79,27 +81,28 @@ void dot_block(int64_t k, const C* a, int64_t lda, const C* b, int64_t ldb, C* c
 }
 
 /// The same for n rows of b.
-template <typename C, int M>
-void dot_rows(int64_t n, int64_t k, const C* a, int64_t lda, const C* b, int64_t ldb, C* c,
+template <typename S, typename C, int M>
+void dot_rows(int64_t n, int64_t k, const C* a, int64_t lda, const S* b, int64_t ldb, C* c,
               int64_t ldc, bool accumulate) {
   constexpr int kColumns = M == 1 ? 8 : 4;
   int64_t j = 0;
   for (; j + kColumns <= n; j += kColumns)
-    dot_block<C, M, kColumns>(k, a, lda, b + j * ldb, ldb, c + j, ldc, accumulate);
-  for (; j < n; ++j) dot_block<C, M, 1>(k, a, lda, b + j * ldb, ldb, c + j, ldc, accumulate);
+    dot_block<S, C, M, kColumns>(k, a, lda, b + j * ldb, ldb, c + j, ldc, accumulate);
+  for (; j < n; ++j) dot_block<S, C, M, 1>(k, a, lda, b + j * ldb, ldb, c + j, ldc, accumulate);
 }
 
-/// ProductKernels::dot.
-template <typename C>
-void dot(int64_t m, int64_t n, int64_t k, StridedMatrix<C> a, const C* b, int64_t ldb, C* c,
-         int64_t ldc, bool accumulate) {
+/// StorageKernels::dot.
+template <typename S, typename C>
+void dot(int64_t m, int64_t n, int64_t k, Rows<const C> a, Rows<const S> b, C* c, int64_t ldc,
+         bool accumulate) {
   // Rows of b that stay in the first-level cache while all of a is multiplied with them.
   constexpr int64_t kRows = 8;
   for (int64_t j = 0; j < n; j += kRows) {
     const int64_t columns = std::min(kRows, n - j);
     const auto rows = [&](auto count, int64_t i) {
-      dot_rows<C, count>(columns, k, a.data + i * a.row_stride, a.row_stride, b + j * ldb, ldb,
-                         c + i * ldc + j, ldc, accumulate);
+      dot_rows<S, C, count>(columns, k, a.data + i * a.row_stride, a.row_stride,
+                            b.data + j * b.row_stride, b.row_stride, c + i * ldc + j, ldc,
+                            accumulate);
     };
     constexpr int kAll = kDotRows<C>;
     int64_t i = 0;

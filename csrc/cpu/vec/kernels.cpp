@@ -290,14 +290,13 @@ constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::
                                          PanelProduct<VecLanes<C>>::gemm,
                                          /*small_work=*/0,
                                          PanelProduct<VecLanes<C>>::gemv,
-                                         dot<C>,
                                          /*interleave=*/nullptr};
 template <typename C>
 constexpr MathKernels<C> kMath = {add_column_sums<C>};
 template <typename S, typename C>
 constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
-                                           add_rows<S, C>,  scale_rows<S, C>,      activate<S, C>,
-                                           delta<S, S, C>,  delta<C, S, C>};
+                                           dot<S, C>,       add_rows<S, C>,        scale_rows<S, C>,
+                                           activate<S, C>,  delta<S, S, C>,        delta<C, S, C>};
 
 }  // namespace
 

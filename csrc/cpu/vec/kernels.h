@@ -67,10 +67,6 @@ struct ProductKernels {
   /// gemm for problems of one row. Its sums are four chains over k, since a single row has too few
   /// of them to hide the latency of an addition.
   Multiply gemv;
-  /// c[m, n] = a[m, k] b^T, or +=, for a matrix b[n, k] that is not packed, its rows ldb apart; a
-  /// has column_stride 1. A sum has as many chains as a vector has elements. Null for bfloat16.
-  void (*dot)(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b, int64_t ldb, C* c,
-              int64_t ldc, bool accumulate);
   /// k rows [k, n] of a right factor as a panel; in its columns n ... ldb, and beside a last odd
   /// row, stand zeros. Null where rows are not interleaved: then a panel is its rows.
   void (*interleave)(int64_t k, int64_t n, Rows<const P> from, P* panel, int64_t ldb);
@@ -100,6 +96,10 @@ struct StorageKernels {
                           int64_t ldt);
   /// to[m, n] = from[m, n], rounded to S.
   void (*store)(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to);
+  /// c[m, n] = a[m, k] b[n, k]^T, or += with `accumulate`: a product that reads its right factor's
+  /// transpose where it is stored. A sum has as many chains as a vector has elements.
+  void (*dot)(int64_t m, int64_t n, int64_t k, Rows<const C> a, Rows<const S> b, C* c, int64_t ldc,
+              bool accumulate);
   /// c[m, n] += from[m, n].
   void (*add)(int64_t m, int64_t n, Rows<const S> from, C* c, int64_t ldc);
   /// c[m, n] *= factor[m, n].
@@ -127,11 +127,20 @@ const ProductKernels<P>& product_kernels();
 template <typename S, typename C>
 const StorageKernels<S, C>& storage_kernels();
 
+/// Whether dot products with the rows of a matrix where it is stored, [n, k], are faster for so
+/// many rows in all than packing it first: each sum ends with that of a vector's elements, which
+/// costs as much as some of its terms, while packing costs the same for any number of rows. With
+/// `beside_bfloat16`, than packing it for bfloat16's products, which are faster.
+inline bool prefers_dot_products(int64_t rows, int64_t k, bool beside_bfloat16 = false) {
+  return rows * (beside_bfloat16 ? 32 : 8) <= k;
+}
+
 /// Whether bfloat16's products of `rows` rows, with sums of k terms, are there and faster than
 /// those of float.
 bool prefers_bfloat16_products(int64_t rows, int64_t k);
-/// What multiplies them, for people.
-const char* bfloat16_products(int64_t rows, int64_t k);
+/// What multiplies the states of a bfloat16 network in its forward pass, for people: `rows` rows in
+/// a step, `all_rows` in all steps, k = H.
+const char* bfloat16_products(int64_t rows, int64_t all_rows, int64_t k);
 
 /// Ends the calling thread's use of the CPU's matrix unit, after its last product.
 void release_matrix_unit();

@@ -115,7 +115,8 @@ const StorageKernels<c10::Half, float>& storage_kernels() {
   return tables().storage_half;
 }
 
-const char* bfloat16_products(int64_t rows, int64_t k) {
+const char* bfloat16_products(int64_t rows, int64_t all_rows, int64_t k) {
+  if (prefers_dot_products(all_rows, k, /*beside_bfloat16=*/true)) return "float32's dot products";
   if (!prefers_bfloat16_products(rows, k)) return "float32's multiply-adds";
 #ifdef ELMAN_HAVE_AVX
   const bool by_onednn =
