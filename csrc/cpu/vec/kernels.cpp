@@ -150,7 +150,7 @@ void add_column_sums(int64_t m, int64_t n, const C* a, int64_t lda, C* out) {
 template <typename C, typename S>
 inline void load_row(int64_t n, const S* from, C* to) {
   if constexpr (std::is_same_v<S, C>) {
-    std::copy_n(from, n, to);
+    copy_row(n, from, to);
   } else {
     for_two<C>(n, [&](int64_t j) { store_two(load_two<C>(from + j, n - j), to + j); });
   }
@@ -166,7 +166,7 @@ void load_rows(int64_t m, int64_t n, int64_t padded_n, Rows<const S> from, C* to
     C* row = to + i * ldt;
     const S* source = from.data + i * from.row_stride;
     load_row(n, source, row);
-    std::fill(row + n, row + padded_n, C(0));
+    fill_zeros(padded_n - n, row + n);
   }
 }
 
@@ -213,7 +213,7 @@ void store_rows(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to) {
   for (int64_t i = 0; i < m; ++i) {
     S* row = to.data + i * to.row_stride;
     if constexpr (std::is_same_v<S, C>) {
-      std::copy_n(from + i * ldf, n, row);
+      copy_row(n, from + i * ldf, row);
     } else {
       for_two<C>(n, [&](int64_t j) { store_two(load_two<C>(from + i * ldf + j, n - j), row + j); });
     }

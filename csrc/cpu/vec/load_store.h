@@ -17,6 +17,9 @@ namespace {
 
 using at::vec::Vectorized;
 
+/// Elements of a row that is moved piece by piece.
+constexpr int64_t kShortRow = 32;
+
 /// Loads or stores `count` elements, all of the vector in the common case.
 template <typename C>
 inline Vectorized<C> load(const C* from, int64_t count) {
@@ -30,6 +33,37 @@ inline void store(const Vectorized<C>& value, C* to, int64_t count) {
   } else {
     value.store(to, static_cast<int>(count));
   }
+}
+
+/// Calls run(width, first) for the pieces of 8, 4, 2 and 1 elements that n elements fall into.
+template <typename Run>
+inline void for_pieces(int64_t n, const Run& run) {
+  int64_t at = 0;
+  for (; at + 8 <= n; at += 8) run(std::integral_constant<int, 8>(), at);
+  const auto piece = [&](auto width) {
+    if ((n & width) == 0) return;
+    run(width, at);
+    at += width;
+  };
+  piece(std::integral_constant<int, 4>());
+  piece(std::integral_constant<int, 2>());
+  piece(std::integral_constant<int, 1>());
+}
+
+/// to[n] = from[n], and zeros. Rows may be short, and many: the library's functions for any length
+/// take longer to be called than a few elements to be moved.
+template <typename C>
+inline void copy_row(int64_t n, const C* from, C* to) {
+  if (n >= kShortRow) {
+    std::copy_n(from, n, to);
+    return;
+  }
+  for_pieces(
+      n, [&](auto width, int64_t at) { __builtin_memcpy(to + at, from + at, width * sizeof(C)); });
+}
+template <typename C>
+inline void fill_zeros(int64_t n, C* to) {
+  for_pieces(n, [&](auto width, int64_t at) { __builtin_memset(to + at, 0, width * sizeof(C)); });
 }
 
 /// Up to 2 * Vectorized<C>::size() elements; the second vector is not computed with where the first
