@@ -170,8 +170,8 @@ inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a
   for_panels(
       n,
       [&](int64_t i, int64_t columns) {
-        multiply(m, columns, b.rows(), a, b.panel(j + i), b.stride(j + i), c + i, ldc, accumulate,
-                 b.after(j + i));
+        multiply({m, columns, b.rows(), a, b.panel(j + i), b.stride(j + i), c + i, ldc, accumulate,
+                  b.after(j + i)});
       },
       product_kernels<P>().panel_columns);
 }

@@ -136,8 +136,8 @@ class WeightGradientBlock {
                                               : StridedMatrix<P>{delta_.get(), 1, delta_stride_};
     const int64_t padded = panel_stride<P>(columns);
     pack_x(pieces, count, strip.first + j, columns, padded);
-    product_kernels<P>().gemm(m_, columns, panel_rows<P>(count), left, panel_.get(), padded,
-                              to.data + j, to.row_stride, accumulate, nullptr);
+    product_kernels<P>().gemm({m_, columns, panel_rows<P>(count), left, panel_.get(), padded,
+                               to.data + j, to.row_stride, accumulate, nullptr});
   }
 
   /// The left factor, delta^T: of the rows [row, row + count) of delta the columns [j, j +

@@ -59,8 +59,8 @@ TYPED_TEST(ProductsTest, GemmEqualsTheWrittenOutSum) {
               const StridedMatrix<C> left = transposed ? StridedMatrix<C>{a.begin(), 1, a.stride}
                                                        : StridedMatrix<C>{a.begin(), a.stride, 1};
               const ProductKernels<C>& kernels = products<C>(*set.tables);
-              (m == 1 ? kernels.gemv : kernels.gemm)(m, n, k, left, b.data(), padded, c.begin(),
-                                                     c.stride, accumulate, nullptr);
+              (m == 1 ? kernels.gemv : kernels.gemm)(
+                  {m, n, k, left, b.data(), padded, c.begin(), c.stride, accumulate, nullptr});
               ASSERT_TRUE(c.frame_is_intact()) << set.name << " " << m << " " << n << " " << k;
               for (int64_t i = 0; i < m; ++i)
                 for (int64_t j = 0; j < n; ++j)
@@ -84,13 +84,29 @@ TYPED_TEST(ProductsTest, ARowDoesNotDependOnTheRowsBesideIt) {
     std::vector<C> b(k * padded);
     for (C& value : b) value = std::uniform_real_distribution<C>(-1, 1)(random);
     const ProductKernels<C>& kernels = products<C>(*set.tables);
-    kernels.gemm(13, n, k, {a.begin(), a.stride, 1}, b.data(), padded, whole.begin(), whole.stride,
-                 false, nullptr);
+    kernels.gemm({13,
+                  n,
+                  k,
+                  {a.begin(), a.stride, 1},
+                  b.data(),
+                  padded,
+                  whole.begin(),
+                  whole.stride,
+                  false,
+                  nullptr});
     for (int64_t first = 0; first < 13; ++first) {
       for (int64_t m = 1; first + m <= 13; ++m) {
         Framed<C> part(m, n, random);
-        kernels.gemm(m, n, k, {a.begin() + first * a.stride, a.stride, 1}, b.data(), padded,
-                     part.begin(), part.stride, false, nullptr);
+        kernels.gemm({m,
+                      n,
+                      k,
+                      {a.begin() + first * a.stride, a.stride, 1},
+                      b.data(),
+                      padded,
+                      part.begin(),
+                      part.stride,
+                      false,
+                      nullptr});
         for (int64_t i = 0; i < m; ++i)
           for (int64_t j = 0; j < n; ++j) ASSERT_EQ(part(i, j), whole(first + i, j)) << set.name;
       }
@@ -175,8 +191,16 @@ TYPED_TEST(ProductsTest, FetchingTheNextPanelChangesNothing) {
     for (C& value : b) value = std::uniform_real_distribution<C>(-1, 1)(random);
     for (const int64_t m : {1, 6, 20}) {
       Framed<C> a(m, k, random), c(m, n, random);
-      kernels.gemm(m, n, k, {a.begin(), a.stride, 1}, b.data(), padded, c.begin(), c.stride, false,
-                   b.data() + k * padded);
+      kernels.gemm({m,
+                    n,
+                    k,
+                    {a.begin(), a.stride, 1},
+                    b.data(),
+                    padded,
+                    c.begin(),
+                    c.stride,
+                    false,
+                    b.data() + k * padded});
       ASSERT_TRUE(c.frame_is_intact()) << set.name;
       for (int64_t i = 0; i < m; ++i) {
         for (int64_t j = 0; j < n; ++j) {
@@ -235,8 +259,16 @@ TEST_F(BFloat16ProductsTest, EqualTheWrittenOutSum) {
               Framed<float> c(m, n, random);
               for (int64_t i = 0; i < m; ++i)
                 for (int64_t j = 0; j < n; ++j) c(i, j) = 2;
-              multiply(m, n, k, {a.data(), k + 3, 1}, panel.data(), padded, c.begin(), c.stride,
-                       accumulate, nullptr);
+              multiply({m,
+                        n,
+                        k,
+                        {a.data(), k + 3, 1},
+                        panel.data(),
+                        padded,
+                        c.begin(),
+                        c.stride,
+                        accumulate,
+                        nullptr});
               ASSERT_TRUE(c.frame_is_intact()) << name << " " << m << " " << n << " " << k;
               for (int64_t i = 0; i < m; ++i) {
                 for (int64_t j = 0; j < n; ++j) {
@@ -265,12 +297,20 @@ TEST_F(BFloat16ProductsTest, ARowDoesNotDependOnTheRowsBesideIt) {
   for (const auto& [name, kernels] : tables()) {
     for (const auto multiply : {kernels->gemm, kernels->small_gemm}) {
       std::vector<float> whole(rows * n);
-      multiply(rows, n, k, {a.data(), k, 1}, panel.data(), n, whole.data(), n, false, nullptr);
+      multiply({rows, n, k, {a.data(), k, 1}, panel.data(), n, whole.data(), n, false, nullptr});
       for (const int64_t first : {0, 1, 5, 16, 20}) {
         for (int64_t m = 1; first + m <= rows; ++m) {
           std::vector<float> part(m * n);
-          multiply(m, n, k, {a.data() + first * k, k, 1}, panel.data(), n, part.data(), n, false,
-                   nullptr);
+          multiply({m,
+                    n,
+                    k,
+                    {a.data() + first * k, k, 1},
+                    panel.data(),
+                    n,
+                    part.data(),
+                    n,
+                    false,
+                    nullptr});
           for (int64_t at = 0; at < m * n; ++at)
             ASSERT_EQ(part[at], whole[first * n + at]) << name << " " << first << " " << m;
         }

@@ -40,26 +40,41 @@ struct Rows {
 template <typename P>
 constexpr int64_t kInterleaved = std::is_same_v<P, c10::BFloat16> ? 2 : 1;
 
-/// The products c[m, n] = a[m, k] b[k, n], or += with `accumulate`, compiled once per instruction
-/// set and chosen at run time. P is the type of the factors: float, double, or, where the CPU has
-/// products of it, bfloat16 (denormal numbers count as zero then). C is that of the sums.
+/// A product c[m, n] = a[m, k] b[k, n], or += with `accumulate`. P is the type of the factors:
+/// float, double, or, where the CPU has products of it, bfloat16 (denormal numbers count as zero
+/// then). C is that of the sums.
 ///
-/// b is a panel, [k, ldb], n at most panel_columns; with kInterleaved<P> == 2 a panel holds pairs
-/// of rows, [k / 2, ldb, 2], the last of an odd number of rows beside zeros. It is readable up to
-/// the next multiple of 16 columns after n. The left factor of bfloat16 has column_stride 1.
+/// b is a panel, [k, ldb], n at most ProductKernels::panel_columns; with kInterleaved<P> == 2 a
+/// panel holds pairs of rows, [k / 2, ldb, 2], the last of an odd number of rows beside zeros. It
+/// is readable up to the next multiple of 16 columns after n. A left factor of bfloat16 has
+/// column_stride 1. `next`, if not null, is a panel as large as b to be fetched meanwhile.
+///
+/// Handed on by reference: a step of a small network takes less time than its arguments would on
+/// the stack, written in words and read in vectors.
+template <typename P>
+struct Product {
+  using C = compute_t<P>;
+  int64_t m, n, k;
+  StridedMatrix<P> a;
+  const P* b;
+  int64_t ldb;
+  C* c;
+  int64_t ldc;
+  bool accumulate;
+  const P* next;
+};
+
+/// The kernels of products, compiled once per instruction set and chosen at run time.
 template <typename P>
 struct ProductKernels {
-  using C = compute_t<P>;
-  using Multiply = void (*)(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b,
-                            int64_t ldb, C* c, int64_t ldc, bool accumulate, const P* next);
+  using Multiply = void (*)(const Product<P>& product);
   /// Columns of a panel, a divisor of kPanelColumns: matrices that stand on the right of a product
   /// are packed into panels of this many columns (fewer in the last one), each [K, columns] row
   /// after row. It is what a block of the product takes at a time, so that a block reads memory in
   /// one stream: rows further apart would fight for a part of the first-level cache's sets.
   int64_t panel_columns;
   /// Each element is one chain of fused multiply-adds over k, so that a row's result does not
-  /// depend on which rows it is computed together with. `next`, if not null, is a panel as large as
-  /// b to be fetched meanwhile.
+  /// depend on which rows it is computed together with.
   Multiply gemm;
   /// gemm for problems where rows times k is at most small_work.
   Multiply small_gemm;

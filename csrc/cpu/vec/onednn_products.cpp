@@ -11,11 +11,11 @@ namespace {
 /// Whether this thread has set up the matrix unit.
 thread_local bool uses_matrix_unit = false;
 
-void gemm(int64_t m, int64_t n, int64_t k, StridedMatrix<c10::BFloat16> a, const c10::BFloat16* b,
-          int64_t ldb, float* c, int64_t ldc, bool accumulate, const c10::BFloat16* next) {
+void gemm(const Product<c10::BFloat16>& product) {
+  const auto& [m, n, k, a, b, ldb, c, ldc, accumulate, next] = product;
   // oneDNN would read a left factor's rows in pairs, and has no kernels for nothing.
   if (k % kInterleaved<c10::BFloat16> != 0 || m == 0 || k == 0)
-    return avx512_bfloat16_products().gemm(m, n, k, a, b, ldb, c, ldc, accumulate, next);
+    return avx512_bfloat16_products().gemm(product);
   uses_matrix_unit = true;
   at::native::cpublas::brgemm(m, n, k, a.row_stride, ldb, ldc, accumulate, a.data, b, c,
                               /*is_vnni=*/true);

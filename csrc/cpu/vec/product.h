@@ -50,14 +50,16 @@ struct Fetch {
   int64_t lines;
 };
 
-/// c[M, n] (+)= a[M, k] b[k, n], where n takes NV vectors, the last one perhaps in part.
+/// The rows [row, row + M) of a product, where n takes NV vectors, the last one perhaps in part.
 template <typename Lanes, int kChains, int M, int NV>
-void gemm_block(int64_t n, int64_t k, StridedMatrix<typename Lanes::Factor> a,
-                const typename Lanes::Factor* b, int64_t ldb, typename Lanes::Sum* c, int64_t ldc,
-                bool accumulate, Fetch next) {
+void gemm_block(const Product<typename Lanes::Factor>& product, int64_t row, Fetch next) {
   using P = typename Lanes::Factor;
   using Vec = typename Lanes::Vec;
   constexpr int64_t kSize = Lanes::kSize, kPair = kInterleaved<P>;
+  const int64_t k = product.k, ldb = product.ldb;
+  const int64_t row_stride = product.a.row_stride, column_stride = product.a.column_stride;
+  const P* const a = product.a.data + row * row_stride;
+  const P* const b = product.b;
   Vec sum[kChains][M][NV];
 #pragma GCC unroll 4
   for (int chain = 0; chain < kChains; ++chain)
@@ -72,7 +74,7 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<typename Lanes::Factor> a,
     for (int v = 0; v < NV; ++v) right[v] = Lanes::load(b + (p * ldb + v * kSize) * kPair);
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i) {
-      const auto left = broadcast(a.data + i * a.row_stride + p * kPair * a.column_stride);
+      const auto left = broadcast(a + i * row_stride + p * kPair * column_stride);
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) into[i][v] = Lanes::multiply_add(left, right[v], into[i][v]);
     }
@@ -111,6 +113,9 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<typename Lanes::Factor> a,
           [](const P* from) __attribute__((always_inline)) { return Lanes::broadcast_last(from); });
   }
 
+  const bool accumulate = product.accumulate;
+  const int64_t ldc = product.ldc;
+  typename Lanes::Sum* const c = product.c + row * ldc;
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 4
@@ -119,7 +124,7 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<typename Lanes::Factor> a,
 #pragma GCC unroll 4
       for (int chain = 1; chain < kChains; ++chain) value = value + sum[chain][i][v];
       typename Lanes::Sum* to = c + i * ldc + v * kSize;
-      const int64_t count = n - v * kSize;
+      const int64_t count = product.n - v * kSize;
       if (count < kSize) {
         store_part<Lanes>(value, to, count, accumulate);
         continue;
@@ -130,24 +135,19 @@ void gemm_block(int64_t n, int64_t k, StridedMatrix<typename Lanes::Factor> a,
   }
 }
 
-/// Products with the panel b, by the number of vectors that its columns take.
+/// ProductKernels, by the number of vectors that the columns take.
 template <typename Lanes>
 struct PanelProduct {
   using P = typename Lanes::Factor;
-  using C = typename Lanes::Sum;
 
-  static void gemm(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b, int64_t ldb,
-                   C* c, int64_t ldc, bool accumulate, const P* next) {
-    by_vectors(n, [&](auto vectors) {
-      gemm_columns<vectors>(m, n, k, a, b, ldb, c, ldc, accumulate, next);
-    });
+  static void gemm(const Product<P>& product) {
+    by_vectors(product.n, [&](auto vectors) { gemm_columns<vectors>(product); });
   }
 
   /// For one row.
-  static void gemv(int64_t /*m*/, int64_t n, int64_t k, StridedMatrix<P> a, const P* b, int64_t ldb,
-                   C* c, int64_t ldc, bool accumulate, const P* /*next*/) {
-    by_vectors(n, [&](auto vectors) {
-      gemm_block<Lanes, 4, 1, vectors>(n, k, a, b, ldb, c, ldc, accumulate, {nullptr, 0});
+  static void gemv(const Product<P>& product) {
+    by_vectors(product.n, [&](auto vectors) {
+      gemm_block<Lanes, 4, 1, vectors>(product, 0, {nullptr, 0});
     });
   }
 
@@ -170,26 +170,26 @@ struct PanelProduct {
   }
 
   template <int NV>
-  static void gemm_columns(int64_t m, int64_t n, int64_t k, StridedMatrix<P> a, const P* b,
-                           int64_t ldb, C* c, int64_t ldc, bool accumulate, const P* next) {
-    using Block =
-        void (*)(int64_t, int64_t, StridedMatrix<P>, const P*, int64_t, C*, int64_t, bool, Fetch);
+  static void gemm_columns(const Product<P>& product) {
+    using Block = void (*)(const Product<P>&, int64_t, Fetch);
     static constexpr Block kBlocks[kMaxRows] = {
         gemm_block<Lanes, 1, 1, NV>, gemm_block<Lanes, 1, 2, NV>, gemm_block<Lanes, 1, 3, NV>,
         gemm_block<Lanes, 1, 4, NV>, gemm_block<Lanes, 1, 5, NV>, gemm_block<Lanes, 1, 6, NV>};
-    const int64_t bytes = k * ldb * static_cast<int64_t>(sizeof(P));
-    const int64_t row_blocks = (m + kMaxRows - 1) / kMaxRows;
-    // Evenly over the blocks, as far as one line to a step goes.
-    const int64_t lines = next == nullptr ? 0 : (bytes / kCacheLine + row_blocks - 1) / row_blocks;
-    Fetch fetch{reinterpret_cast<const char*>(next), lines};
-    for (int64_t i = 0; i < m;) {
-      // In blocks of about one size: the fewer rows a block has, the slower each of them is.
-      const int64_t left = m - i, blocks = (left + kMaxRows - 1) / kMaxRows;
-      const int64_t rows = (left + blocks - 1) / blocks;
-      kBlocks[rows - 1](n, k, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, b, ldb,
-                        c + i * ldc, ldc, accumulate, fetch);
-      fetch.from += lines * kCacheLine;
-      i += rows;
+    const int64_t m = product.m;
+    int64_t blocks = (m + kMaxRows - 1) / kMaxRows;
+    Fetch fetch{nullptr, 0};
+    if (product.next != nullptr && m > 0) {
+      // Evenly over the blocks, as far as one line to a step goes.
+      const int64_t bytes = product.k * product.ldb * static_cast<int64_t>(sizeof(P));
+      fetch = {reinterpret_cast<const char*>(product.next),
+               (bytes / kCacheLine + blocks - 1) / blocks};
+    }
+    // In blocks of about one size: the fewer rows a block has, the slower each of them is.
+    for (int64_t row = 0; blocks > 0; --blocks) {
+      const int64_t left = m - row, rows = blocks == 1 ? left : (left + blocks - 1) / blocks;
+      kBlocks[rows - 1](product, row, fetch);
+      fetch.from += fetch.lines * kCacheLine;
+      row += rows;
     }
   }
 };
