@@ -5,10 +5,9 @@
 namespace elman::cpu {
 
 /// The distance of a panel's rows, where `columns` columns are left for it: panels are as wide as a
-/// block of the product, and padded only where a matrix ends.
-template <typename P>
-int64_t panel_stride(int64_t columns) {
-  return std::min(product_kernels<P>().panel_columns, ceil_div(columns, 16) * 16);
+/// block of the product (`width`), and padded only where a matrix ends.
+inline int64_t panel_stride(int64_t width, int64_t columns) {
+  return std::min(width, ceil_div(columns, 16) * 16);
 }
 
 /// k, up to the number of rows that a panel of k rows takes.
@@ -41,16 +40,18 @@ template <typename S, typename P>
 class RightFactor {
  public:
   RightFactor() = default;
-  RightFactor(int64_t k, int64_t n) : k_(k), n_(n) {}
+  RightFactor(int64_t k, int64_t n) : k_(k), n_(n), width_(product_kernels<P>().panel_columns) {}
 
   int64_t rows() const { return k_; }
   int64_t columns() const { return n_; }
+  /// Columns of a panel.
+  int64_t width() const { return width_; }
 
   /// The panel whose first column is j, a multiple of panel_columns, and the distance of its rows.
   const P* panel(int64_t j) const {
     return matrix_ != nullptr ? matrix_ + j : packed_.get() + j * panel_rows<P>(k_);
   }
-  int64_t stride(int64_t j) const { return matrix_ != nullptr ? n_ : panel_stride<P>(n_ - j); }
+  int64_t stride(int64_t j) const { return matrix_ != nullptr ? n_ : panel_stride(width_, n_ - j); }
   /// The transpose's rows from j on, the columns of the matrix; absent unless it is to be read
   /// where it is stored, instead of panels.
   Rows<const S> transposed(int64_t j) const {
@@ -61,7 +62,7 @@ class RightFactor {
   const P* after(int64_t j) const {
     if (matrix_ != nullptr || k_ * n_ * static_cast<int64_t>(sizeof(P)) < kFetchFrom)
       return nullptr;
-    return j + width() < n_ ? panel(j + width()) : panel(0);
+    return j + width_ < n_ ? panel(j + width_) : panel(0);
   }
 
   /// Takes a row-major matrix [k, n] that is going to be multiplied with `rows` rows in all: packs
@@ -120,14 +121,12 @@ class RightFactor {
   /// Rows that a matrix is multiplied with where it lies.
   static constexpr int64_t kRowsUnpacked = 48;
 
-  static int64_t width() { return product_kernels<P>().panel_columns; }
-
   template <typename Run>
   void for_each_panel(const Run& run) {
     packed_ = Buffer<P>(panel_rows<P>(k_) * ceil_div(n_, 16) * 16);
-    parallel_tasks(ceil_div(n_, width()), kPackFlops * k_ * n_, [&](int64_t index) {
-      const int64_t j = index * width();
-      run(j, std::min(width(), n_ - j), packed_.get() + j * panel_rows<P>(k_));
+    parallel_tasks(ceil_div(n_, width_), kPackFlops * k_ * n_, [&](int64_t index) {
+      const int64_t j = index * width_;
+      run(j, std::min(width_, n_ - j), packed_.get() + j * panel_rows<P>(k_));
     });
   }
 
@@ -146,6 +145,7 @@ class RightFactor {
 
   int64_t k_ = 0;
   int64_t n_ = 0;
+  int64_t width_ = 0;
   Buffer<P> packed_;               ///< [k, n], if it is packed,
   const P* matrix_ = nullptr;      ///< or where it is stored,
   const S* transposed_ = nullptr;  ///< or its transpose
@@ -167,13 +167,15 @@ inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a
       return storage_kernels<S, P>().dot(m, n, b.rows(), {a.data, a.row_stride}, columns, c, ldc,
                                          accumulate);
   }
-  for_panels(
-      n,
-      [&](int64_t i, int64_t columns) {
-        multiply({m, columns, b.rows(), a, b.panel(j + i), b.stride(j + i), c + i, ldc, accumulate,
-                  b.after(j + i)});
-      },
-      product_kernels<P>().panel_columns);
+  Product<P> product{m, 0, b.rows(), a, nullptr, 0, nullptr, ldc, accumulate, nullptr};
+  for (int64_t i = 0; i < n; i += b.width()) {
+    product.n = std::min(b.width(), n - i);
+    product.b = b.panel(j + i);
+    product.ldb = b.stride(j + i);
+    product.c = c + i;
+    product.next = b.after(j + i);
+    multiply(product);
+  }
 }
 
 }  // namespace elman::cpu

@@ -134,7 +134,7 @@ class WeightGradientBlock {
     const Rows<C> to = sum(strip);
     const StridedMatrix<P> left = kTransposes ? StridedMatrix<P>{delta_.get(), delta_stride_, 1}
                                               : StridedMatrix<P>{delta_.get(), 1, delta_stride_};
-    const int64_t padded = panel_stride<P>(columns);
+    const int64_t padded = panel_stride(product_kernels<P>().panel_columns, columns);
     pack_x(pieces, count, strip.first + j, columns, padded);
     product_kernels<P>().gemm({m_, columns, panel_rows<P>(count), left, panel_.get(), padded,
                                to.data + j, to.row_stride, accumulate, nullptr});

@@ -140,9 +140,18 @@ template <typename C>
 void add_column_sums(int64_t m, int64_t n, const C* a, int64_t lda, C* out) {
   using Vec = Vectorized<C>;
   for (int64_t j = 0; j < n; j += Vec::size()) {
-    Vec sum = load(out + j, n - j);
-    for (int64_t i = 0; i < m; ++i) sum = sum + load(a + i * lda + j, n - j);
-    store(sum, out + j, n - j);
+    // In chains: one would take an addition's latency for each row.
+    constexpr int kChains = 4;
+    Vec sum[kChains] = {load(out + j, n - j), Vec(C(0)), Vec(C(0)), Vec(C(0))};
+    const C* row = a + j;
+    int64_t i = 0;
+    for (; i + kChains <= m; i += kChains) {
+#pragma GCC unroll 4
+      for (int chain = 0; chain < kChains; ++chain, row += lda)
+        sum[chain] = sum[chain] + load(row, n - j);
+    }
+    for (; i < m; ++i, row += lda) sum[0] = sum[0] + load(row, n - j);
+    store((sum[0] + sum[1]) + (sum[2] + sum[3]), out + j, n - j);
   }
 }
 

@@ -18,7 +18,7 @@ namespace {
 using at::vec::Vectorized;
 
 /// Elements of a row that is moved piece by piece.
-constexpr int64_t kShortRow = 32;
+constexpr int64_t kShortRow = 65;
 
 /// Loads or stores `count` elements, all of the vector in the common case.
 template <typename C>
@@ -35,16 +35,17 @@ inline void store(const Vectorized<C>& value, C* to, int64_t count) {
   }
 }
 
-/// Calls run(width, first) for the pieces of 8, 4, 2 and 1 elements that n elements fall into.
+/// Calls run(width, first) for the pieces of 16, 8, 4, 2 and 1 elements that n elements fall into.
 template <typename Run>
 inline void for_pieces(int64_t n, const Run& run) {
   int64_t at = 0;
-  for (; at + 8 <= n; at += 8) run(std::integral_constant<int, 8>(), at);
+  for (; at + 16 <= n; at += 16) run(std::integral_constant<int, 16>(), at);
   const auto piece = [&](auto width) {
     if ((n & width) == 0) return;
     run(width, at);
     at += width;
   };
+  piece(std::integral_constant<int, 8>());
   piece(std::integral_constant<int, 4>());
   piece(std::integral_constant<int, 2>());
   piece(std::integral_constant<int, 1>());
