@@ -136,23 +136,30 @@ void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C
   });
 }
 
+/// sum plus the sum over m rows of what `load` makes of each: a vector or a number. In chains: one
+/// would take an addition's latency for each row.
+template <typename Value, typename C, typename Load>
+inline Value column_sums(int64_t m, const C* a, int64_t lda, Value sum, const Load& load) {
+  constexpr int kChains = 4;
+  Value sums[kChains] = {sum, Value(C(0)), Value(C(0)), Value(C(0))};
+  int64_t i = 0;
+  for (; i + kChains <= m; i += kChains) {
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains; ++chain, a += lda) sums[chain] = sums[chain] + load(a);
+  }
+  for (; i < m; ++i, a += lda) sums[0] = sums[0] + load(a);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 template <typename C>
 void add_column_sums(int64_t m, int64_t n, const C* a, int64_t lda, C* out) {
   using Vec = Vectorized<C>;
-  for (int64_t j = 0; j < n; j += Vec::size()) {
-    // In chains: one would take an addition's latency for each row.
-    constexpr int kChains = 4;
-    Vec sum[kChains] = {load(out + j, n - j), Vec(C(0)), Vec(C(0)), Vec(C(0))};
-    const C* row = a + j;
-    int64_t i = 0;
-    for (; i + kChains <= m; i += kChains) {
-#pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain, row += lda)
-        sum[chain] = sum[chain] + load(row, n - j);
-    }
-    for (; i < m; ++i, row += lda) sum[0] = sum[0] + load(row, n - j);
-    store((sum[0] + sum[1]) + (sum[2] + sum[3]), out + j, n - j);
-  }
+  int64_t j = 0;
+  for (; j + Vec::size() <= n; j += Vec::size())
+    column_sums(m, a + j, lda, Vec::loadu(out + j), [](const C* row) {
+      return Vec::loadu(row);
+    }).store(out + j);
+  for (; j < n; ++j) out[j] = column_sums(m, a + j, lda, out[j], [](const C* row) { return *row; });
 }
 
 /// to[n] = from[n], converted.

@@ -17,8 +17,11 @@ namespace {
 
 using at::vec::Vectorized;
 
-/// Elements of a row that is moved piece by piece.
+/// Elements from which a row is moved by the library.
 constexpr int64_t kShortRow = 65;
+/// Whether vectors are loaded and stored in part without a detour.
+template <typename C>
+constexpr bool kHasParts = sizeof(Vectorized<C>) >= 64;
 
 /// Loads or stores `count` elements, all of the vector in the common case.
 template <typename C>
@@ -51,20 +54,31 @@ inline void for_pieces(int64_t n, const Run& run) {
   piece(std::integral_constant<int, 1>());
 }
 
-/// to[n] = from[n], and zeros. Rows may be short, and many: the library's functions for any length
-/// take longer to be called than a few elements to be moved.
+/// to[n] = from[n]. Rows may be short, and many: the library's functions for any length take longer
+/// to be called than a few elements to be moved. AVX-512 has vectors in part for that.
 template <typename C>
 inline void copy_row(int64_t n, const C* from, C* to) {
   if (n >= kShortRow) {
     std::copy_n(from, n, to);
-    return;
+  } else if constexpr (kHasParts<C>) {
+    for (int64_t j = 0; j < n; j += Vectorized<C>::size())
+      store(load(from + j, n - j), to + j, n - j);
+  } else {
+    for_pieces(n, [&](auto width, int64_t at) {
+      __builtin_memcpy(to + at, from + at, width * sizeof(C));
+    });
   }
-  for_pieces(
-      n, [&](auto width, int64_t at) { __builtin_memcpy(to + at, from + at, width * sizeof(C)); });
 }
+
+/// to[n] = 0, likewise.
 template <typename C>
 inline void fill_zeros(int64_t n, C* to) {
-  for_pieces(n, [&](auto width, int64_t at) { __builtin_memset(to + at, 0, width * sizeof(C)); });
+  if constexpr (kHasParts<C>) {
+    for (int64_t j = 0; j < n; j += Vectorized<C>::size())
+      store(Vectorized<C>(C(0)), to + j, n - j);
+  } else {
+    for_pieces(n, [&](auto width, int64_t at) { __builtin_memset(to + at, 0, width * sizeof(C)); });
+  }
 }
 
 /// Up to 2 * Vectorized<C>::size() elements; the second vector is not computed with where the first

@@ -4,6 +4,7 @@
 // for each instruction set.
 
 #include <cstdint>
+#include <new>
 #include <type_traits>
 
 #include "cpu/vec/kernels.h"
@@ -60,13 +61,19 @@ void gemm_block(const Product<typename Lanes::Factor>& product, int64_t row, Fet
   const int64_t row_stride = product.a.row_stride, column_stride = product.a.column_stride;
   const P* const a = product.a.data + row * row_stride;
   const P* const b = product.b;
-  Vec sum[kChains][M][NV];
+  // Not constructed before it is set: of at::vec's zeros of 6 x 1 vectors GCC makes a loop in
+  // memory.
+  union Sums {
+    Vec at[kChains][M][NV];
+    Sums() {}
+  } sums;
+  auto& sum = sums.at;
 #pragma GCC unroll 4
   for (int chain = 0; chain < kChains; ++chain)
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) sum[chain][i][v] = Lanes::zero();
+      for (int v = 0; v < NV; ++v) ::new (&sum[chain][i][v]) Vec(Lanes::zero());
 
   const auto step_with = [&](auto& into, int64_t p, auto broadcast) __attribute__((always_inline)) {
     typename Lanes::Right right[NV];
