@@ -7,6 +7,11 @@
 #include "ops/kernel_info.h"
 #include "ops/signatures.h"
 
+// What the kernels are registered for: tests of what surrounds them, where there is no GPU, say CPU.
+#ifndef ELMAN_CUDA_DISPATCH_KEY
+#define ELMAN_CUDA_DISPATCH_KEY CUDA
+#endif
+
 namespace elman {
 namespace {
 
@@ -39,7 +44,7 @@ std::string info(const RnnArguments& args) {
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(elman, CUDA, m) {
+TORCH_LIBRARY_IMPL(elman, ELMAN_CUDA_DISPATCH_KEY, m) {
   m.impl("kernel_info", KernelInfo<info>::rnn);
   m.impl("kernel_info.data", KernelInfo<info>::data);
   m.impl("_rnn_forward", rnn_forward_kernel<forward>);
