@@ -12,16 +12,16 @@
 
 #include "char_lm/checkpoint.h"
 #include "char_lm/curves.h"
-#include "char_lm/interrupt.h"
 #include "char_lm/lockstep.h"
 #include "char_lm/options.h"
 #include "char_lm/plot.h"
-#include "char_lm/progress.h"
 #include "char_lm/sample.h"
 #include "char_lm/script.h"
 #include "char_lm/text.h"
 #include "char_lm/trainer.h"
 #include "common/flags.h"
+#include "common/interrupt.h"
+#include "common/progress.h"
 
 namespace char_lm {
 namespace {
@@ -67,7 +67,7 @@ End Train(const Options& options, const Text& text, ElmanTrainer& elman,
   const auto start = std::chrono::steady_clock::now();
   int64_t next_checkpoint = done() + 2 * options.checkpoint_every;
   End end = End::kThrough;
-  ProgressBar bar(done(), 2 * options.updates, options.time_limit);
+  examples::ProgressBar bar(done(), 2 * options.updates, options.time_limit);
   while (done() < 2 * options.updates && end == End::kThrough) {
     Next(options, elman, detach_loop).Update();
     if (done() >= next_checkpoint) {
@@ -80,7 +80,7 @@ End Train(const Options& options, const Text& text, ElmanTrainer& elman,
     if (passed.count() > options.time_limit && elman.updates() == detach_loop.updates()) {
       end = End::kTimeLimit;
     }
-    if (Interrupted()) end = End::kInterrupted;
+    if (examples::Interrupted()) end = End::kInterrupted;
   }
   bar.Close();
   save();
@@ -164,7 +164,7 @@ int Run(int argc, char** argv) {
     std::printf("%s", Usage(argv[0]).c_str());
     return 0;
   }
-  CatchInterrupts();
+  examples::CatchInterrupts();
   if (options.resume) {
     const Settings before = LoadOptions(options.output).settings;
     options = ReadOptions(argc, argv, LoadOptions(options.output));
@@ -181,7 +181,7 @@ int Run(int argc, char** argv) {
               static_cast<long long>(text.vocabulary_size()), at::get_num_threads());
   if (options.lockstep) {
     const bool equal = RunLockstep(text, options.settings, kLockstepUpdates);
-    return Interrupted() ? kInterruptedExit : equal ? 0 : 1;
+    return examples::Interrupted() ? kInterruptedExit : equal ? 0 : 1;
   }
 
   std::filesystem::create_directories(options.output);

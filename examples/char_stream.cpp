@@ -19,11 +19,11 @@
 #include <vector>
 
 #include "char_lm/curves.h"
-#include "char_lm/interrupt.h"
 #include "char_lm/plot.h"
-#include "char_lm/progress.h"
 #include "char_lm/text.h"
 #include "common/flags.h"
+#include "common/interrupt.h"
+#include "common/progress.h"
 
 namespace char_stream {
 namespace {
@@ -107,8 +107,8 @@ Curve Train(const std::string& name, const Text& text, const Options& options, b
                                torch::optim::AdamOptions(options.learning_rate));
   char_lm::Reader reader(text, options.batch, options.k1, options.seed);
   Curve curve{name, {}, {}, static_cast<double>(options.k1 * options.batch)};
-  char_lm::ProgressBar bar(0, options.updates, HUGE_VAL);
-  for (int64_t update = 1; update <= options.updates && !char_lm::Interrupted(); ++update) {
+  examples::ProgressBar bar(0, options.updates, HUGE_VAL);
+  for (int64_t update = 1; update <= options.updates && !examples::Interrupted(); ++update) {
     const auto start = std::chrono::steady_clock::now();
     const Chunk chunk = reader.Next();
     const at::Tensor states = run(model->embedding(chunk.input), chunk.first);
@@ -146,13 +146,13 @@ int Main(int argc, char** argv) {
   if (!examples::ReadCommandLineOrHelp(argc, argv, Flags(options),
                                        "A character model trained with TBPTT(k1, k2) in streams."))
     return 0;
-  char_lm::CatchInterrupts();
+  examples::CatchInterrupts();
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   const Text text = Text::Load(options.text.empty() ? char_lm::FindDefaultText() : options.text);
   const std::string lengths = std::to_string(options.k1) + ", " + std::to_string(options.k2);
   const Curve streaming = Train("Stream(" + lengths + ")", text, options, true);
   const Curve detaching = Train("detached", text, options, false);
-  if (char_lm::Interrupted()) return 130;
+  if (examples::Interrupted()) return 130;
   Report(streaming);
   Report(detaching);
   char_lm::WritePlot(

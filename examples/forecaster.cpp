@@ -1,6 +1,6 @@
 // A time-series forecaster in C++: a series of numbers is read one by one, and the network says
 // each time what the next one will be. It learns with the sliding window TBPTT(1, k2): each error
-// goes back k2 steps. examples/training/forecaster.py is its counterpart in Python, with a picture.
+// goes back k2 steps. examples/training/forecaster.py is its counterpart in Python.
 //
 // The series is a CSV file of two columns, a time and a number >= 0, such as the sunspots of each
 // year that statsmodels ships:
@@ -25,8 +25,10 @@
 #include <string>
 #include <vector>
 
-#include "char_lm/progress.h"
+#include "common/figure.h"
 #include "common/flags.h"
+#include "common/interrupt.h"
+#include "common/progress.h"
 
 namespace forecaster {
 namespace {
@@ -44,6 +46,7 @@ struct Options {
   int64_t seed = 1;
   int64_t threads = 1;
   std::filesystem::path output = "forecasts.csv";
+  std::filesystem::path picture = "forecasts.svg";
 };
 
 std::vector<examples::Flag> Flags(Options& o) {
@@ -57,6 +60,7 @@ std::vector<examples::Flag> Flags(Options& o) {
       {"--seed", "N", "seed of the weights", &o.seed, 0},
       {"--threads", "N", "threads", &o.threads},
       {"--output", "FILE", "CSV to write: time, number, forecast", &o.output},
+      {"--picture", "FILE", "SVG to write", &o.picture},
   };
 }
 
@@ -115,8 +119,8 @@ elman::Network Train(const at::Tensor& x, const Options& options) {
   torch::optim::AdamW optimizer(network->parameters(),
                                 torch::optim::AdamWOptions(options.learning_rate));
   const int64_t steps = x.size(0) - 1;
-  char_lm::ProgressBar bar(0, options.epochs, HUGE_VAL);
-  for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
+  examples::ProgressBar bar(0, options.epochs, HUGE_VAL);
+  for (int64_t epoch = 1; epoch <= options.epochs && !examples::Interrupted(); ++epoch) {
     // Ever smaller steps, down to none.
     const double way = static_cast<double>(epoch - 1) / static_cast<double>(options.epochs);
     for (auto& group : optimizer.param_groups())
@@ -167,6 +171,28 @@ void Write(const std::filesystem::path& path, const Series& series, const at::Te
   if (!file.flush()) throw std::runtime_error("cannot write " + path.string());
 }
 
+// The numbers that were not learnt from, and what had been forecast for each.
+void Draw(const std::filesystem::path& path, const Series& series, const at::Tensor& forecast,
+          int64_t known) {
+  std::vector<double> position, number, predicted;
+  for (int64_t t = known; t < series.numbers.size(0); ++t) {
+    // A time that is no number, such as a date, is shown by its place in the series.
+    char* end = nullptr;
+    const double time = std::strtod(series.times[t].c_str(), &end);
+    position.push_back(*end == '\0' ? time : static_cast<double>(t));
+    number.push_back(series.numbers[t].item<double>());
+    predicted.push_back(forecast[t - 1].item<double>());
+  }
+  const double highest = std::max(*std::max_element(number.begin(), number.end()),
+                                  *std::max_element(predicted.begin(), predicted.end()));
+  examples::WriteFigure(path, "Each number, and its forecast from all before it", "number",
+                        {{"time",
+                          {position.front(), std::max(position.back(), position.front() + 1)},
+                          {0, 1.05 * highest},
+                          {{"number", examples::kOrange, 5, position, number},
+                           {"forecast", examples::kBlue, 1.8, position, predicted}}}});
+}
+
 }  // namespace
 
 int Main(int argc, char** argv) {
@@ -179,6 +205,7 @@ int Main(int argc, char** argv) {
     throw examples::UsageError("--known: expected a part between 0 and 1");
   at::set_num_threads(static_cast<int>(options.threads));
   torch::manual_seed(static_cast<uint64_t>(options.seed));
+  examples::CatchInterrupts();
 
   const Series series = Load(options.series);
   const int64_t total = series.numbers.size(0);
@@ -187,6 +214,7 @@ int Main(int argc, char** argv) {
   if (!(scale > 0)) throw std::runtime_error("the part to learn from holds nothing but zeros");
   const at::Tensor x = ToNetwork(series.numbers, scale);
   elman::Network network = Train(x.narrow(0, 0, known), options);
+  if (examples::Interrupted()) return 130;  // as a shell reports Ctrl-C
 
   const torch::NoGradGuard no_grad;
   network->eval();
@@ -203,7 +231,9 @@ int Main(int argc, char** argv) {
       static_cast<long long>(total - known), error(forecast), error(series.numbers), error(linear));
   std::printf("after %s: %.1f\n", series.times.back().c_str(), forecast[-1].item<double>());
   Write(options.output, series, forecast);
-  std::printf("forecasts: %s\n", std::filesystem::absolute(options.output).c_str());
+  Draw(options.picture, series, forecast, known);
+  std::printf("forecasts: %s\npicture: %s\n", std::filesystem::absolute(options.output).c_str(),
+              std::filesystem::absolute(options.picture).c_str());
   return 0;
 }
 

@@ -7,7 +7,8 @@
 #include "ops/kernel_info.h"
 #include "ops/signatures.h"
 
-// What the kernels are registered for: tests of what surrounds them, where there is no GPU, say CPU.
+// What the kernels are registered for: tests of what surrounds them, where there is no GPU, say
+// CPU.
 #ifndef ELMAN_CUDA_DISPATCH_KEY
 #define ELMAN_CUDA_DISPATCH_KEY CUDA
 #endif

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "interrupt.h"
+#include "common/interrupt.h"
 #include "trainer.h"
 
 namespace char_lm {
@@ -42,7 +42,7 @@ bool RunLockstep(const Text& text, const Settings& settings, int64_t updates) {
               "of weights");
   double loss_distance = 0;
   double weight_distance = Distance(elman, detach_loop);
-  for (int64_t update = 1; update <= updates && !Interrupted(); ++update) {
+  for (int64_t update = 1; update <= updates && !examples::Interrupted(); ++update) {
     elman.Update();
     detach_loop.Update();
     const double ours = elman.losses().back();

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-namespace char_lm {
+namespace examples {
 
 // One line that is rewritten in place on a terminal; elsewhere a new line for every tenth of the
 // way.
@@ -34,4 +34,4 @@ class ProgressBar {
   std::chrono::steady_clock::time_point drawn_;
 };
 
-}  // namespace char_lm
+}  // namespace examples

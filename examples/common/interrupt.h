@@ -1,6 +1,6 @@
 #pragma once
 
-namespace char_lm {
+namespace examples {
 
 // From now on the first Ctrl-C (or SIGTERM) only makes Interrupted() true; the second ends the
 // program at once.
@@ -8,4 +8,4 @@ void CatchInterrupts();
 
 bool Interrupted();
 
-}  // namespace char_lm
+}  // namespace examples

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-namespace char_lm {
+namespace examples {
 namespace {
 
 int TerminalWidth() {
@@ -68,4 +68,4 @@ std::string ProgressBar::Remaining(int64_t position) const {
   return text;
 }
 
-}  // namespace char_lm
+}  // namespace examples

@@ -2,7 +2,7 @@
 
 #include <csignal>
 
-namespace char_lm {
+namespace examples {
 namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -19,4 +19,4 @@ void CatchInterrupts() {
 
 bool Interrupted() { return interrupted != 0; }
 
-}  // namespace char_lm
+}  // namespace examples
