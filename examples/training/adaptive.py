@@ -1,12 +1,13 @@
-"""Lets the gradient say how far back it has to go: far on the adding problem, less far on text.
+"""Lets the gradient say how far back it has to go: far to add or copy, less far on text.
 
     python examples/training/adaptive.py
 
 `elman.gradient_by_lag` measures how the gradient decays with the distance in time from the loss
 that it comes from; `elman.AdaptiveTruncation` bounds from that the relative bias of cutting it off
-after k2 steps, and chooses the smallest k2 within the tolerance (Aicher, Foti & Fox 2019). Two
-tasks are learnt: to add up two marked ones of many numbers (Hochreiter & Schmidhuber 1997), where
-the network has to look back to the beginning, and to guess the next character of English text.
+after k2 steps, and chooses the smallest k2 within the tolerance (Aicher, Foti & Fox 2019). Three
+tasks are learnt: to add up two marked ones of many numbers, and to copy at the end what was shown
+in the first step (both after Hochreiter & Schmidhuber 1997), where the network has to look back to
+the beginning, and to guess the next character of English text.
 """
 
 import argparse
@@ -38,6 +39,30 @@ class AddingTask:
     def loss(self, states, target):
         """Mean square error; 0.1667 for one that always says 1. states: [T, B, H]."""
         return torch.nn.functional.mse_loss(self.head(states[-1]).squeeze(-1), target)
+
+
+class CopyTask:
+    """A symbol shown in the first step is asked for in the last one; in between comes nothing."""
+
+    name = "copying"
+    SYMBOLS = 4
+    NOTHING, ASKED = SYMBOLS, SYMBOLS + 1  # what stands in between, and at the end
+
+    def __init__(self, arguments):
+        self.shape = arguments.length, arguments.batch
+        self.encoder = torch.nn.Embedding(self.SYMBOLS + 2, arguments.embedding)
+        self.head = torch.nn.Linear(arguments.hidden, self.SYMBOLS)
+
+    def draw(self):
+        """Input [T, B], target [B], and whether the state before goes on."""
+        symbol = torch.randint(self.SYMBOLS, self.shape[1:])
+        input = torch.full(self.shape, self.NOTHING)
+        input[0], input[-1] = symbol, self.ASKED
+        return input, symbol, False
+
+    def loss(self, states, target):
+        """Nats per symbol; log(SYMBOLS) for one that guesses. states: [T, B, H]."""
+        return torch.nn.functional.cross_entropy(self.head(states[-1]), target)
 
 
 class TextTask:
@@ -136,7 +161,8 @@ def train(task_type, arguments):
 
 
 def draw(histories, arguments):
-    figure, axes = plt.subplots(3, 2, figsize=(8.5, 6), sharex="col")
+    columns = len(histories)
+    figure, axes = plt.subplots(3, columns, figsize=(4.2 * columns, 6), sharex="col")
     for column, (name, history) in enumerate(histories.items()):
         loss_ax, length_ax, bias_ax = axes[:, column]
         loss_ax.semilogy(history.losses, color=GREY, lw=0.7)
@@ -146,7 +172,7 @@ def draw(histories, arguments):
         length_ax.axhline(arguments.length, color=GREY, lw=0.8, ls=":")
         length_ax.set(title="k2", ylim=(0, 1.1 * arguments.length))
         # How the gradient decays, at the beginning and at the end.
-        low = history.lengths[-1] < arguments.length / 2
+        low = history.lengths[-1] <= arguments.length / 2
         decay_ax = length_ax.inset_axes((0.62, 0.5 if low else 0.14, 0.36, 0.38))
         for part, colour, label in ((0, PINK, "first"), (-1, GREEN, "last")):
             decay = history.norms[part] / history.norms[part][0]
@@ -180,7 +206,7 @@ def main():
         parser, quick=dict(length=10, steps=400, batch=32, every=25, learning_rate=1e-2)
     )
     histories = {}
-    for task_type in (AddingTask, TextTask):
+    for task_type in (AddingTask, CopyTask, TextTask):
         history = histories[task_type.name] = train(task_type, arguments)
         tail = history.losses[-arguments.every :]
         print(
