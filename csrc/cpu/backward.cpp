@@ -289,7 +289,8 @@ class StackSweep {
 
 template <typename S>
 void rnn_backward(const StackBackward& stack) {
-  with_factors<S>(stack.windows.count * stack.shape.batch, stack.shape.hidden_size,
+  const int64_t rows = stack.windows.count * stack.shape.batch;
+  with_factors<S>([&] { return prefers_bfloat16_products(rows, stack.shape.hidden_size); },
                   [&](auto factor) { StackSweep<S, decltype(factor)>(stack).run(); });
 }
 

@@ -13,13 +13,12 @@
 
 namespace elman::cpu {
 
-/// Calls run(P()) with the type of the factors in the products of a problem whose steps have so
-/// many rows and H units, stored as S: what they are computed in, or S itself where the CPU has
-/// fast products of it.
-template <typename S, typename Run>
-void with_factors(int64_t rows, int64_t hidden, const Run& run) {
+/// Calls run(P()) with the type of the factors in products of values stored as S: what they are
+/// computed in, or S itself where that is bfloat16 and prefers_bfloat16() says so.
+template <typename S, typename Prefers, typename Run>
+void with_factors(const Prefers& prefers_bfloat16, const Run& run) {
   if constexpr (std::is_same_v<S, c10::BFloat16>) {
-    if (prefers_bfloat16_products(rows, hidden)) return run(S());
+    if (prefers_bfloat16()) return run(S());
   }
   run(compute_t<S>());
 }

@@ -312,10 +312,9 @@ void run_stack(const StackForward& stack) {
 template <typename S>
 void rnn_forward(const StackForward& stack) {
   const StackShape& shape = stack.shape;
-  if (prefers_dot_products(shape.rows(), shape.hidden_size, /*beside_bfloat16=*/true))
-    return run_stack<S, compute_t<S>>(stack);
-  with_factors<S>(shape.batch, shape.hidden_size,
-                  [&](auto factor) { run_stack<S, decltype(factor)>(stack); });
+  with_factors<S>(
+      [&] { return prefers_bfloat16_forward(shape.batch, shape.rows(), shape.hidden_size); },
+      [&](auto factor) { run_stack<S, decltype(factor)>(stack); });
 }
 
 template void rnn_forward<double>(const StackForward&);

@@ -24,6 +24,7 @@ def test_what_multiplies_bfloat16():
     large = elman.kernel_info(rnn, x)
     one_row = elman.kernel_info(elman.RNN(32, 600, dtype=torch.bfloat16), x[:, :1])
     few_rows = elman.kernel_info(rnn, x[:2, :2])
+    odd = elman.kernel_info(elman.RNN(32, 129, dtype=torch.bfloat16), x[:4, :4])
     with torch.backends.mkldnn.flags(enabled=False):
         without_onednn = elman.kernel_info(rnn, x)
     expected = f"cpu: fused kernels compiled for {torch.backends.cpu.get_cpu_capability()}, forward"
@@ -31,6 +32,7 @@ def test_what_multiplies_bfloat16():
     for text, kinds in (
         (small, ours),
         (few_rows, ["float32's dot products"]),
+        (odd, ["float32's dot products", ours[1]]),
         (one_row, ours),
         (large, [*ours, "oneDNN on the matrix unit (AMX)"]),
         (without_onednn, ours),

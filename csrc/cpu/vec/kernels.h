@@ -147,14 +147,16 @@ const StorageKernels<S, C>& storage_kernels();
 /// costs as much as some of its terms, while packing costs the same for any number of rows. With
 /// `beside_bfloat16`, than packing it for bfloat16's products, which are faster.
 inline bool prefers_dot_products(int64_t rows, int64_t k, bool beside_bfloat16 = false) {
-  return rows * (beside_bfloat16 ? 32 : 8) <= k;
+  return rows <= k / (beside_bfloat16 ? 32 : 8);
 }
 
 /// Whether bfloat16's products of `rows` rows, with sums of k terms, are there and faster than
 /// those of float.
 bool prefers_bfloat16_products(int64_t rows, int64_t k);
-/// What multiplies the states of a bfloat16 network in its forward pass, for people: `rows` rows in
-/// a step, `all_rows` in all steps, k = H.
+/// The same in a forward pass, which has dot products for few rows: `rows` rows in a step, all_rows
+/// in all steps, k = H.
+bool prefers_bfloat16_forward(int64_t rows, int64_t all_rows, int64_t k);
+/// What multiplies the states of a bfloat16 network in its forward pass, for people.
 const char* bfloat16_products(int64_t rows, int64_t all_rows, int64_t k);
 
 /// Ends the calling thread's use of the CPU's matrix unit, after its last product.

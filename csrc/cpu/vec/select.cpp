@@ -71,6 +71,11 @@ bool prefers_bfloat16_products(int64_t rows, int64_t k) {
 #endif
 }
 
+bool prefers_bfloat16_forward(int64_t rows, int64_t all_rows, int64_t k) {
+  return !prefers_dot_products(all_rows, k, /*beside_bfloat16=*/true) &&
+         prefers_bfloat16_products(rows, k);
+}
+
 template <>
 const ProductKernels<float>& product_kernels() {
   return tables().products_float;
@@ -116,8 +121,8 @@ const StorageKernels<c10::Half, float>& storage_kernels() {
 }
 
 const char* bfloat16_products(int64_t rows, int64_t all_rows, int64_t k) {
-  if (prefers_dot_products(all_rows, k, /*beside_bfloat16=*/true)) return "float32's dot products";
-  if (!prefers_bfloat16_products(rows, k)) return "float32's multiply-adds";
+  if (!prefers_bfloat16_forward(rows, all_rows, k))
+    return prefers_dot_products(all_rows, k) ? "float32's dot products" : "float32's multiply-adds";
 #ifdef ELMAN_HAVE_AVX
   const bool by_onednn =
       product_kernels<c10::BFloat16>().for_problem(rows, k) == onednn_bfloat16_products().gemm;
