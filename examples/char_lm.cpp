@@ -26,7 +26,6 @@
 namespace char_lm {
 namespace {
 
-constexpr int kInterruptedExit = 130;  // as a shell reports Ctrl-C
 constexpr int64_t kLockstepUpdates = 200;
 
 Curve ToCurve(const std::string& name, const Trainer& trainer) {
@@ -181,7 +180,7 @@ int Run(int argc, char** argv) {
               static_cast<long long>(text.vocabulary_size()), at::get_num_threads());
   if (options.lockstep) {
     const bool equal = RunLockstep(text, options.settings, kLockstepUpdates);
-    return examples::Interrupted() ? kInterruptedExit : equal ? 0 : 1;
+    return examples::Interrupted() ? examples::kInterruptedExit : equal ? 0 : 1;
   }
 
   std::filesystem::create_directories(options.output);
@@ -198,7 +197,7 @@ int Run(int argc, char** argv) {
         "\ninterrupted after %lld and %lld updates. Go on with\n  %s --output %s --resume\n",
         static_cast<long long>(elman.updates()), static_cast<long long>(detach_loop.updates()),
         program.c_str(), std::filesystem::absolute(options.output).c_str());
-    return kInterruptedExit;
+    return examples::kInterruptedExit;
   }
   if (end == End::kTimeLimit) {
     std::printf("time limit of %g s reached after %lld updates\n", options.time_limit,

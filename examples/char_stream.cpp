@@ -152,7 +152,7 @@ int Main(int argc, char** argv) {
   const std::string lengths = std::to_string(options.k1) + ", " + std::to_string(options.k2);
   const Curve streaming = Train("Stream(" + lengths + ")", text, options, true);
   const Curve detaching = Train("detached", text, options, false);
-  if (examples::Interrupted()) return 130;
+  if (examples::Interrupted()) return examples::kInterruptedExit;
   Report(streaming);
   Report(detaching);
   char_lm::WritePlot(

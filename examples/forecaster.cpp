@@ -214,7 +214,7 @@ int Main(int argc, char** argv) {
   if (!(scale > 0)) throw std::runtime_error("the part to learn from holds nothing but zeros");
   const at::Tensor x = ToNetwork(series.numbers, scale);
   elman::Network network = Train(x.narrow(0, 0, known), options);
-  if (examples::Interrupted()) return 130;  // as a shell reports Ctrl-C
+  if (examples::Interrupted()) return examples::kInterruptedExit;
 
   const torch::NoGradGuard no_grad;
   network->eval();

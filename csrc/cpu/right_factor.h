@@ -88,6 +88,15 @@ class RightFactor {
     pack_transposed(matrix);
   }
 
+ private:
+  /// Moving an element costs about as much as this many operations.
+  static constexpr double kPackFlops = 4;
+  /// Bytes of a matrix that does not stay in the second-level cache of any machine of today beside
+  /// the rest.
+  static constexpr int64_t kFetchFrom = int64_t{1} << 20;
+  /// Rows that a matrix is multiplied with where it lies.
+  static constexpr int64_t kRowsUnpacked = 48;
+
   /// Packs a row-major matrix [k, n].
   void pack(const S* matrix) {
     for_each_panel([&](int64_t j, int64_t columns, P* panel) {
@@ -111,15 +120,6 @@ class RightFactor {
       }
     });
   }
-
- private:
-  /// Moving an element costs about as much as this many operations.
-  static constexpr double kPackFlops = 4;
-  /// Bytes of a matrix that does not stay in the second-level cache of any machine of today beside
-  /// the rest.
-  static constexpr int64_t kFetchFrom = int64_t{1} << 20;
-  /// Rows that a matrix is multiplied with where it lies.
-  static constexpr int64_t kRowsUnpacked = 48;
 
   template <typename Run>
   void for_each_panel(const Run& run) {

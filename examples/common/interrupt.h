@@ -8,4 +8,7 @@ void CatchInterrupts();
 
 bool Interrupted();
 
+// What a program that was interrupted returns: as a shell reports Ctrl-C.
+inline constexpr int kInterruptedExit = 130;
+
 }  // namespace examples

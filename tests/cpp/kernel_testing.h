@@ -31,6 +31,19 @@ inline std::vector<InstructionSet> instruction_sets() {
   return sets;
 }
 
+template <typename S>
+const StorageKernels<S, compute_t<S>>& storage(const KernelTables& tables) {
+  if constexpr (std::is_same_v<S, double>) {
+    return tables.storage_double;
+  } else if constexpr (std::is_same_v<S, float>) {
+    return tables.storage_float;
+  } else if constexpr (std::is_same_v<S, c10::BFloat16>) {
+    return tables.storage_bfloat16;
+  } else {
+    return tables.storage_half;
+  }
+}
+
 template <typename C>
 constexpr double kTolerance = std::is_same_v<C, float> ? 1e-5 : 1e-13;
 template <typename C>

@@ -17,15 +17,6 @@ namespace elman::cpu {
 namespace {
 
 template <typename C>
-const StorageKernels<C, C>& storage(const KernelTables& tables) {
-  if constexpr (std::is_same_v<C, float>) {
-    return tables.storage_float;
-  } else {
-    return tables.storage_double;
-  }
-}
-
-template <typename C>
 class KernelsTest : public testing::Test {};
 using ComputeTypes = testing::Types<float, double>;
 TYPED_TEST_SUITE(KernelsTest, ComputeTypes);

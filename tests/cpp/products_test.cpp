@@ -115,19 +115,6 @@ TYPED_TEST(ProductsTest, ARowDoesNotDependOnTheRowsBesideIt) {
 }
 
 template <typename S>
-const StorageKernels<S, compute_t<S>>& storage(const KernelTables& tables) {
-  if constexpr (std::is_same_v<S, double>) {
-    return tables.storage_double;
-  } else if constexpr (std::is_same_v<S, float>) {
-    return tables.storage_float;
-  } else if constexpr (std::is_same_v<S, c10::BFloat16>) {
-    return tables.storage_bfloat16;
-  } else {
-    return tables.storage_half;
-  }
-}
-
-template <typename S>
 class DotProductsTest : public testing::Test {};
 using StorageTypes = testing::Types<double, float, c10::BFloat16, c10::Half>;
 TYPED_TEST_SUITE(DotProductsTest, StorageTypes);
