@@ -82,4 +82,25 @@ void for_panels(int64_t first, int64_t end, const Run& run) {
   for (int64_t j = first; j < end; j += kPanelColumns) run(j, std::min(kPanelColumns, end - j));
 }
 
+/// The same, from the last columns to the first.
+template <typename Run>
+void for_panels_backwards(int64_t first, int64_t end, const Run& run) {
+  for (int64_t panel = ceil_div(end - first, kPanelColumns) - 1; panel >= 0; --panel) {
+    const int64_t j = first + panel * kPanelColumns;
+    run(j, std::min(kPanelColumns, end - j));
+  }
+}
+
+/// Calls run(first column, columns, backwards) for the columns [first, end) in one of many steps
+/// that each read a matrix of these columns whole. Odd steps go backwards, to begin with what the
+/// step before has left in the cache.
+template <typename Run>
+void for_panels_by_turns(int64_t step, int64_t first, int64_t end, const Run& run) {
+  if (step % 2 == 0) {
+    for_panels(first, end, [&](int64_t j, int64_t columns) { run(j, columns, false); });
+  } else {
+    for_panels_backwards(first, end, [&](int64_t j, int64_t columns) { run(j, columns, true); });
+  }
+}
+
 }  // namespace elman::cpu
