@@ -76,30 +76,13 @@ void for_panels(int64_t columns, const Run& run, int64_t width = kPanelColumns) 
   for (int64_t j = 0; j < columns; j += width) run(j, std::min(width, columns - j));
 }
 
-/// The same for the columns [first, end).
+/// The same for the columns [first, end), or `backwards`, from the last ones to the first.
 template <typename Run>
-void for_panels(int64_t first, int64_t end, const Run& run) {
-  for (int64_t j = first; j < end; j += kPanelColumns) run(j, std::min(kPanelColumns, end - j));
-}
-
-/// The same, from the last columns to the first.
-template <typename Run>
-void for_panels_backwards(int64_t first, int64_t end, const Run& run) {
-  for (int64_t panel = ceil_div(end - first, kPanelColumns) - 1; panel >= 0; --panel) {
-    const int64_t j = first + panel * kPanelColumns;
+void for_panels(int64_t first, int64_t end, const Run& run, bool backwards = false) {
+  const int64_t panels = ceil_div(end - first, kPanelColumns);
+  for (int64_t i = 0; i < panels; ++i) {
+    const int64_t j = first + (backwards ? panels - 1 - i : i) * kPanelColumns;
     run(j, std::min(kPanelColumns, end - j));
-  }
-}
-
-/// Calls run(first column, columns, backwards) for the columns [first, end) in one of many steps
-/// that each read a matrix of these columns whole. Odd steps go backwards, to begin with what the
-/// step before has left in the cache.
-template <typename Run>
-void for_panels_by_turns(int64_t step, int64_t first, int64_t end, const Run& run) {
-  if (step % 2 == 0) {
-    for_panels(first, end, [&](int64_t j, int64_t columns) { run(j, columns, false); });
-  } else {
-    for_panels_backwards(first, end, [&](int64_t j, int64_t columns) { run(j, columns, true); });
   }
 }
 

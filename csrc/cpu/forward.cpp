@@ -178,18 +178,18 @@ class ForwardRows {
     const Multiply<P> multiply = product_kernels<P>().for_problem(shape_.batch_at(t), hidden_);
     const C* const bias = cell_.bias.get();
     const int64_t bias_stride = cell_.bias_rows > 1 ? hidden_ : 0;
-    for_panels_by_turns(
-        t, member.first, member.end, [&](int64_t j, int64_t columns, bool backwards) {
-          for (const Entering& part : parts) {
-            if (part.count > 0)
-              multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh,
-                               j, columns, state + part.first * ld_ + j, ld_, true, backwards);
-          }
-          const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
-          // Unless the next step reads the states as they are stored, it is to see what is stored.
-          storage_kernels<S, C>().activate(shape_.activation, count, columns, panel_bias, state + j,
-                                           ld_, {h_row(t) + j, stride_}, /*take_back=*/!kDirect);
-        });
+    const auto panel = [&](int64_t j, int64_t columns) {
+      for (const Entering& part : parts) {
+        if (part.count > 0)
+          multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
+                           columns, state + part.first * ld_ + j, ld_, true);
+      }
+      const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
+      // Unless the next step reads the states as they are stored, it is to see what is stored.
+      storage_kernels<S, C>().activate(shape_.activation, count, columns, panel_bias, state + j,
+                                       ld_, {h_row(t) + j, stride_}, /*take_back=*/!kDirect);
+    };
+    for_panels(member.first, member.end, panel, cell_.weight_hh.backwards(t, count));
   }
 
   /// Where a row is reset before step t, its state is replaced by zeros, so that NaN ends there

@@ -57,14 +57,21 @@ class RightFactor {
   Rows<const S> transposed(int64_t j) const {
     return {transposed_ == nullptr ? nullptr : transposed_ + j * k_, k_};
   }
-  /// The panel to fetch while that of column j is multiplied: the next one, which is the one before
-  /// it where the columns are gone through backwards. Null where there is none, or where the matrix
-  /// stays in the second-level cache.
-  const P* after(int64_t j, bool backwards) const {
+  /// The panel to fetch while that of column j is multiplied: the next one, after the last one the
+  /// first. Null where the matrix stays in the second-level cache.
+  const P* after(int64_t j) const {
     if (matrix_ != nullptr || k_ * n_ * static_cast<int64_t>(sizeof(P)) < kFetchFrom)
       return nullptr;
-    const int64_t next = backwards ? j - width_ : j + width_;
-    return next >= 0 && next < n_ ? panel(next) : nullptr;
+    return j + width_ < n_ ? panel(j + width_) : panel(0);
+  }
+
+  /// Whether step `step` of many, each of which multiplies `rows` rows with the whole matrix, is to
+  /// go through its columns backwards: every other one does where the matrix is somewhat too large
+  /// for the first-level cache, to begin with what the step before has left there. With more rows
+  /// that is hidden behind the arithmetic, and in a larger matrix lost.
+  bool backwards(int64_t step, int64_t rows) const {
+    const int64_t bytes = k_ * n_ * static_cast<int64_t>(sizeof(P));
+    return step % 2 == 1 && rows <= 2 && bytes > kNearCache && bytes <= 4 * kNearCache;
   }
 
   /// Takes a row-major matrix [k, n] that is going to be multiplied with `rows` rows in all: packs
@@ -96,6 +103,8 @@ class RightFactor {
   /// Bytes of a matrix that does not stay in the second-level cache of any machine of today beside
   /// the rest.
   static constexpr int64_t kFetchFrom = int64_t{1} << 20;
+  /// Bytes that a first-level cache holds at least.
+  static constexpr int64_t kNearCache = int64_t{32} << 10;
   /// Rows that a matrix is multiplied with where it lies.
   static constexpr int64_t kRowsUnpacked = 48;
 
@@ -158,11 +167,11 @@ template <typename P>
 using Multiply = typename ProductKernels<P>::Multiply;
 
 /// c[m, n] = a[m, k] times the columns j ... j + n - 1 of b, or +=; j is a multiple of
-/// kPanelColumns, n at most that. `backwards`: the caller goes through b's columns from its end.
+/// kPanelColumns, n at most that.
 template <typename S, typename P>
 inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a,
                              const RightFactor<S, P>& b, int64_t j, int64_t n, compute_t<P>* c,
-                             int64_t ldc, bool accumulate, bool backwards = false) {
+                             int64_t ldc, bool accumulate) {
   if constexpr (kInterleaved<P> == 1) {
     const Rows<const S> columns = b.transposed(j);
     if (columns.data != nullptr)
@@ -170,14 +179,12 @@ inline void multiply_columns(Multiply<P> multiply, int64_t m, StridedMatrix<P> a
                                          accumulate);
   }
   Product<P> product{m, 0, b.rows(), a, nullptr, 0, nullptr, ldc, accumulate, nullptr};
-  const int64_t panels = ceil_div(n, b.width());
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    const int64_t i = (backwards ? panels - 1 - panel : panel) * b.width();
+  for (int64_t i = 0; i < n; i += b.width()) {
     product.n = std::min(b.width(), n - i);
     product.b = b.panel(j + i);
     product.ldb = b.stride(j + i);
     product.c = c + i;
-    product.next = b.after(j + i, backwards);
+    product.next = b.after(j + i);
     multiply(product);
   }
 }

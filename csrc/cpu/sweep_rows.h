@@ -105,21 +105,22 @@ class SweepRows {
                  const Member& member) const {
     const Cell& cell = cells[index];
     C* const c = at_lag(index, j);
-    for_panels_by_turns(
-        j, member.first, member.end, [&](int64_t column, int64_t columns, bool backwards) {
-          const Block block{j, active, column, columns, backwards};
-          bool is_zero = true;
-          if (cell.upper_weight_ih != nullptr) {
-            multiply(block, cell, factors_at_lag(index - 1, j), *cell.upper_weight_ih, c, false);
-            if (cell.mask != nullptr) scale_by_mask(block, cell, c);
-            is_zero = false;
-          }
-          if (j > 0) {
-            multiply(block, cell, factors_at_lag(index, j - 1), *cell.weight_hh, c, !is_zero);
-            is_zero = false;
-          }
-          add_errors(block, cell, c, factors_at_lag(index, j), is_zero);
-        });
+    const auto panel = [&](int64_t column, int64_t columns) {
+      const Block block{j, active, column, columns};
+      bool is_zero = true;
+      if (cell.upper_weight_ih != nullptr) {
+        multiply(block, cell, factors_at_lag(index - 1, j), *cell.upper_weight_ih, c, false);
+        if (cell.mask != nullptr) scale_by_mask(block, cell, c);
+        is_zero = false;
+      }
+      if (j > 0) {
+        multiply(block, cell, factors_at_lag(index, j - 1), *cell.weight_hh, c, !is_zero);
+        is_zero = false;
+      }
+      add_errors(block, cell, c, factors_at_lag(index, j), is_zero);
+    };
+    for_panels(member.first, member.end, panel,
+               cell.weight_hh->backwards(j, active.count() * range_.size()));
     if (norms_.get() != nullptr) keep_norms(index, j, active);
   }
 
@@ -128,7 +129,6 @@ class SweepRows {
     int64_t j;
     const Active& active;
     int64_t column, columns;
-    bool backwards;  ///< the columns after these have been done before
   };
 
   /// What of the deltas at the lag before passes the border to the step at lag j: nothing where the
@@ -181,7 +181,7 @@ class SweepRows {
           windows_.count == 1 ? shape_.batch_at(step(m)) : windows_.count * shape_.batch;
       multiply_columns(product_kernels<P>().for_problem(problem_rows, hidden_), rows,
                        {a + place(m), hidden_, 1}, weight, column, block.columns,
-                       c + place(m) + column, hidden_, accumulate, block.backwards);
+                       c + place(m) + column, hidden_, accumulate);
     }
   }
 
