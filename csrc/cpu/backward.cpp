@@ -24,7 +24,8 @@ class StackSweep {
 
   void run() {
     if (!sweeps_by_layer()) return run_together(/*threads=*/1);
-    const int64_t threads = stack_.windows.count == 1 ? wavefront_threads<P>(shape_) : 1;
+    const int64_t threads =
+        stack_.windows.count == 1 ? wavefront_threads<P>(shape_, /*stages=*/1) : 1;
     if (threads > 1) return run_together(threads);
     run_by_layer();
   }

@@ -12,18 +12,26 @@
 namespace elman::cpu {
 namespace {
 
+/// How a run of rows goes with what other threads do meanwhile.
+struct Schedule {
+  bool alone = false;            ///< nothing else, so that all share the products with W_x
+  int64_t members = 1;           ///< they share each step
+  int64_t max_tile = INT64_MAX;  ///< steps of a tile, at most
+  int64_t tiles_ahead = 1;       ///< tiles that may be projected before the first is advanced
+};
+
 /// Some rows of the batch on their way through the steps of one cell, a tile of steps at a time:
-/// first the tile's product with W_x, then step after step the recurrent product with bias and
-/// activation in its epilogue. Steps are counted as they are made, in reverse from the last one on.
-/// Several threads may be members of one run, each with some columns of every row.
+/// first the tile's product with W_x (`project`), then step after step the recurrent product with
+/// bias and activation in its epilogue (`advance`). Steps are counted as they are made, in reverse
+/// from the last one on. Several threads may be members of one run, each with some columns of every
+/// row.
 template <typename S, typename P>
 class ForwardRows {
  public:
   using C = compute_t<S>;
 
-  /// `alone`: no other thread is at work, so that all of them can share the products with W_x.
   ForwardRows(const ForwardLayer<S, P>& layer, const ForwardCell<S, P>& cell, BatchRange range,
-              bool alone, int64_t members = 1, int64_t max_tile = INT64_MAX)
+              const Schedule& schedule)
       : layer_(layer),
         shape_(layer.shape()),
         cell_(cell),
@@ -33,16 +41,17 @@ class ForwardRows {
         ld_(kInPlace ? stride_ : hidden_),
         carried_ld_(kDirect ? stride_ : hidden_),
         whole_(range.size() == shape_.batch),
-        alone_(alone),
+        schedule_(schedule),
         tile_(std::clamp<int64_t>(
             kTileBytes / std::max<int64_t>(1, range.size() * hidden_ * sizeof(C)), 1,
-            std::min(shape_.steps, max_tile))),
-        x_buffer_(layer.reads_x_directly() ? 0
-                                           : members * tile_ * range.size() * layer.input_size()),
-        scratch_(kInPlace ? 0 : tile_ * range.size() * hidden_),
+            std::min(shape_.steps, schedule.max_tile))),
+        x_buffer_(layer.reads_x_directly()
+                      ? 0
+                      : schedule.members * tile_ * range.size() * layer.input_size()),
+        scratch_(kInPlace ? 0 : schedule.tiles_ahead * tile_ * range.size() * hidden_),
         last_of_tile_(kDirect ? 0 : range.size() * hidden_),
         hx_buffer_(kDirect || cell.hx == nullptr ? 0 : range.size() * hidden_),
-        entering_(layer.reset() != nullptr ? members * range.size() * hidden_ : 0),
+        entering_(layer.reset() != nullptr ? schedule.members * range.size() * hidden_ : 0),
         hx_(cell.hx != nullptr ? initial_states() : nullptr) {}
 
   /// The states of the step before.
@@ -56,22 +65,55 @@ class ForwardRows {
     if (range_.size() == 0) return;
     Carried carried;
     bool stays = true;
-    for (int64_t tile = 0; tile < tiles() && stays; ++tile) stays = run_tile(member, tile, carried);
+    for (int64_t tile = 0; tile < tiles() && stays; ++tile) {
+      project(member, tile);
+      stays = advance(member, tile, carried);
+    }
   }
 
   int64_t tiles() const { return ceil_div(shape_.steps, tile_); }
 
-  /// Takes the rows through one tile, after the tiles before it. Returns whether the member stays
-  /// in the team.
-  bool run_tile(Member& member, int64_t tile, Carried& carried) const {
-    const int64_t begin = tile * tile_, end = std::min(begin + tile_, shape_.steps);
-    const int64_t t0 = std::min(time(begin), time(end - 1));
-    project_tile(member, t0, t0 + end - begin);
-    for (int64_t step = begin; step < end; ++step) {
+  /// The product with W_x for the steps of a tile.
+  void project(const Member& member, int64_t index) const {
+    const Tile tile = tile_at(index);
+    const int64_t slot = range_.size() * layer_.input_size();
+    const Multiply<P> multiply = product_kernels<P>().gemm;
+    P* const buffer = x_buffer_.get() + member.index * tile_ * slot;
+    if (whole_) {  // the steps' rows follow each other
+      const int64_t first = shape_.offset(tile.t0), rows = shape_.offset(tile.t1) - first;
+      const int64_t block = schedule_.alone ? kSharedRows : rows;
+      const double flops = 2.0 * rows * layer_.input_size() * hidden_;
+      parallel_tasks(ceil_div(rows, block), flops, [&](int64_t task) {
+        const int64_t row = task * block, count = std::min(block, rows - row);
+        const StridedMatrix<P> x =
+            layer_.x_rows(first + row, count, buffer + row * layer_.input_size());
+        for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
+          multiply_columns(multiply, count, x, cell_.weight_ih, j, columns,
+                           pre(tile.t0, tile) + row * ld_ + j, ld_, false);
+        });
+      });
+      return;
+    }
+    std::vector<StridedMatrix<P>> x;
+    x.reserve(tile.t1 - tile.t0);
+    for (int64_t t = tile.t0; t < tile.t1; ++t)
+      x.push_back(layer_.x_rows(range_.row(shape_, t), alive(t), buffer + (t - tile.t0) * slot));
+    for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
+      for (int64_t t = tile.t0; t < tile.t1; ++t)
+        multiply_columns(multiply, alive(t), x[t - tile.t0], cell_.weight_ih, j, columns,
+                         pre(t, tile) + j, ld_, false);
+    });
+  }
+
+  /// Takes the rows through the steps of one tile that has been projected, after the tiles before
+  /// it. Returns whether the member stays in the team.
+  bool advance(Member& member, int64_t index, Carried& carried) const {
+    const Tile tile = tile_at(index);
+    for (int64_t step = tile.begin; step < tile.end; ++step) {
       const int64_t t = time(step), count = alive(t);
       if (count == 0) continue;  // the sequences have ended or, in reverse, not begun
-      C* const state = pre(t, t0);
-      advance(member, t, count, carried, state);
+      C* const state = pre(t, tile);
+      take_step(member, t, count, carried, state);
       keep_final(member, t, count);
       if constexpr (kDirect) {
         carried = {h_row(t), count};
@@ -104,13 +146,29 @@ class ForwardRows {
 
   S* h_row(int64_t t) const { return cell_.h + range_.row(shape_, t) * stride_; }
 
-  /// Where step t is computed: where h_t goes, or in the scratch of the tile that begins at t0.
-  C* pre(int64_t t, int64_t t0) const {
+  /// Steps that are taken together.
+  struct Tile {
+    int64_t begin, end;  ///< in the order in which they are made
+    int64_t t0, t1;      ///< in the sequence
+    C* scratch;          ///< room for them, if they are not computed in place
+  };
+  Tile tile_at(int64_t index) const {
+    const int64_t begin = index * tile_, end = std::min(begin + tile_, shape_.steps);
+    const int64_t t0 = std::min(time(begin), time(end - 1));
+    C* const scratch =
+        kInPlace ? nullptr
+                 : scratch_.get() + index % schedule_.tiles_ahead * tile_ * range_.size() * hidden_;
+    return {begin, end, t0, t0 + end - begin, scratch};
+  }
+
+  /// Where step t of a tile is computed: where h_t goes, or in the tile's scratch.
+  C* pre(int64_t t, const Tile& tile) const {
     if constexpr (kInPlace) {
       return h_row(t);
     } else {
-      const int64_t rows = whole_ ? shape_.offset(t) - shape_.offset(t0) : (t - t0) * range_.size();
-      return scratch_.get() + rows * hidden_;
+      const int64_t rows =
+          whole_ ? shape_.offset(t) - shape_.offset(tile.t0) : (t - tile.t0) * range_.size();
+      return tile.scratch + rows * hidden_;
     }
   }
 
@@ -128,37 +186,6 @@ class ForwardRows {
     }
   }
 
-  /// The product with W_x for the steps [t0, t1).
-  void project_tile(const Member& member, int64_t t0, int64_t t1) const {
-    const int64_t slot = range_.size() * layer_.input_size();
-    const Multiply<P> project = product_kernels<P>().gemm;
-    P* const buffer = x_buffer_.get() + member.index * tile_ * slot;
-    if (whole_) {  // the steps' rows follow each other
-      const int64_t first = shape_.offset(t0), rows = shape_.offset(t1) - first;
-      const int64_t block = alone_ ? kSharedRows : rows;
-      const double flops = 2.0 * rows * layer_.input_size() * hidden_;
-      parallel_tasks(ceil_div(rows, block), flops, [&](int64_t index) {
-        const int64_t row = index * block, count = std::min(block, rows - row);
-        const StridedMatrix<P> x =
-            layer_.x_rows(first + row, count, buffer + row * layer_.input_size());
-        for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
-          multiply_columns(project, count, x, cell_.weight_ih, j, columns,
-                           pre(t0, t0) + row * ld_ + j, ld_, false);
-        });
-      });
-      return;
-    }
-    std::vector<StridedMatrix<P>> x;
-    x.reserve(t1 - t0);
-    for (int64_t t = t0; t < t1; ++t)
-      x.push_back(layer_.x_rows(range_.row(shape_, t), alive(t), buffer + (t - t0) * slot));
-    for_panels(member.first, member.end, [&](int64_t j, int64_t columns) {
-      for (int64_t t = t0; t < t1; ++t)
-        multiply_columns(project, alive(t), x[t - t0], cell_.weight_ih, j, columns, pre(t, t0) + j,
-                         ld_, false);
-    });
-  }
-
   /// The states that enter a step: rows [first, first + count) of it.
   struct Entering {
     const P* data;
@@ -167,8 +194,8 @@ class ForwardRows {
   };
 
   /// One step: h = f(pre + previous W_h^T + bias).
-  void advance(const Member& member, int64_t t, int64_t count, const Carried& carried,
-               C* state) const {
+  void take_step(const Member& member, int64_t t, int64_t count, const Carried& carried,
+                 C* state) const {
     // Sequences that begin with this step, in reverse after the first one, start from hx.
     const int64_t known = std::min(carried.count, count);
     Entering parts[] = {{carried.data, carried_ld_, 0, known}, {nullptr, hidden_, known, 0}};
@@ -230,14 +257,14 @@ class ForwardRows {
   const ForwardCell<S, P>& cell_;
   const BatchRange range_;
   const int64_t hidden_;
-  const int64_t stride_;          ///< distance of the states' rows, D * H
-  const int64_t ld_;              ///< distance of the rows computed in
-  const int64_t carried_ld_;      ///< distance of the rows that the next step reads
-  const bool whole_;              ///< all rows of the batch
-  const bool alone_;              ///< no other thread is at work
+  const int64_t stride_;      ///< distance of the states' rows, D * H
+  const int64_t ld_;          ///< distance of the rows computed in
+  const int64_t carried_ld_;  ///< distance of the rows that the next step reads
+  const bool whole_;          ///< all rows of the batch
+  const Schedule schedule_;
   const int64_t tile_;            ///< steps
   const Buffer<P> x_buffer_;      ///< each member's input of a tile, if it is not read directly
-  const Buffer<C> scratch_;       ///< the tile's states as C, if they are not computed in place;
+  const Buffer<C> scratch_;       ///< the tiles' states as C, if they are not computed in place;
   const Buffer<P> last_of_tile_;  ///< [rows, H], and the last of them
   const Buffer<P> hx_buffer_;     ///< [rows, H]
   const Buffer<P> entering_;      ///< [members, rows, H], the states after resets
@@ -255,7 +282,7 @@ void run_layer(const ForwardLayer<S, P>& layer) {
   if (members > 1) {
     const double step_flops = 2.0 * shape.batch * hidden * hidden;
     for (const ForwardCell<S, P>& cell : layer.cells()) {
-      const ForwardRows<S, P> rows(layer, cell, {0, shape.batch}, false, members);
+      const ForwardRows<S, P> rows(layer, cell, {0, shape.batch}, {/*alone=*/false, members});
       run_team<P>(members, hidden, step_flops, [&](const Member& member) { rows.run(member); });
     }
     return;
@@ -268,7 +295,8 @@ void run_layer(const ForwardLayer<S, P>& layer) {
   const std::vector<BatchRange> ranges = split_batch(shape, splits);
   const int64_t tasks = splits * directions;
   parallel_tasks(tasks, flops, [&](int64_t task) {
-    ForwardRows<S, P>(layer, layer.cells()[task / splits], ranges[task % splits], tasks == 1)
+    ForwardRows<S, P>(layer, layer.cells()[task / splits], ranges[task % splits],
+                      {/*alone=*/tasks == 1})
         .run(alone(hidden));
   });
 }
@@ -281,31 +309,51 @@ bool shares_states(const StackForward& stack) {
   return false;
 }
 
-/// Runs all layers, each a tile of steps behind the one below it.
+/// A stage for each layer's products with W_x and one for its recurrence.
+constexpr int64_t kStages = 2;
+
+/// How many threads should run the stack in stages, if not one. Where the first stage has most of
+/// the work, all threads share it better.
+template <typename P>
+int64_t stage_threads(const StackShape& shape) {
+  if (shape.input_size > 2 * shape.num_layers * shape.hidden_size) return 1;
+  return wavefront_threads<P>(shape, kStages);
+}
+
+/// Runs the layers [first, end) in stages, each some tiles of steps behind the one before.
 template <typename S, typename P>
-void run_layers_together(const StackForward& stack, int64_t threads) {
+void run_in_stages(const StackForward& stack, int64_t first, int64_t end, int64_t threads) {
   const StackShape& shape = stack.shape;
-  const int64_t layers = shape.num_layers;
   std::deque<ForwardLayer<S, P>> prepared;
   std::deque<ForwardRows<S, P>> rows;
-  for (int64_t layer = 0; layer < layers; ++layer) {
+  for (int64_t layer = first; layer < end; ++layer) {
     prepared.emplace_back(stack, layer);
     rows.emplace_back(prepared.back(), prepared.back().cells()[0], BatchRange{0, shape.batch},
-                      /*alone=*/false, /*members=*/1, wavefront_tile(shape));
+                      Schedule{/*alone=*/false, /*members=*/1, wavefront_tile(shape), kTilesAhead});
   }
-  std::vector<typename ForwardRows<S, P>::Carried> carried(layers);
-  run_wavefront(layers, rows[0].tiles(), threads, [&](int64_t layer, int64_t index) {
+  std::vector<typename ForwardRows<S, P>::Carried> carried(rows.size());
+  run_wavefront(kStages * rows.size(), rows[0].tiles(), threads, [&](int64_t stage, int64_t tile) {
+    const int64_t i = stage / kStages;
     Member everything = alone(shape.hidden_size);
-    rows[layer].run_tile(everything, index, carried[layer]);
+    if (stage % kStages == 0) {
+      rows[i].project(everything, tile);
+    } else {
+      rows[i].advance(everything, tile, carried[i]);
+    }
   });
 }
 
 template <typename S, typename P>
 void run_stack(const StackForward& stack) {
-  const int64_t threads = wavefront_threads<P>(stack.shape);
-  if (threads > 1 && !shares_states(stack)) return run_layers_together<S, P>(stack, threads);
-  for (int64_t layer = 0; layer < stack.shape.num_layers; ++layer)
-    run_layer(ForwardLayer<S, P>(stack, layer));
+  const int64_t layers = stack.shape.num_layers;
+  const int64_t threads = stage_threads<P>(stack.shape);
+  if (threads > 1) {
+    const int64_t together = shares_states(stack) ? 1 : layers;
+    for (int64_t layer = 0; layer < layers; layer += together)
+      run_in_stages<S, P>(stack, layer, layer + together, threads);
+    return;
+  }
+  for (int64_t layer = 0; layer < layers; ++layer) run_layer(ForwardLayer<S, P>(stack, layer));
 }
 
 }  // namespace

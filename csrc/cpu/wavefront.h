@@ -13,47 +13,62 @@
 
 namespace elman::cpu {
 
-/// How many threads the layers of a one-directional stack should share, where one layer does not
-/// occupy them.
-template <typename P>
-int64_t wavefront_threads(const StackShape& shape) {
-  if (shape.num_layers == 1 || shape.num_directions == 2 || shape.batch == 0) return 1;
-  const double flops = 4.0 * shape.rows() * shape.hidden_size * shape.hidden_size;
-  const int64_t threads = threads_for(flops);
-  if (shape.batch >= 2 * threads) return 1;
-  if (team_size<P>(threads, shape.batch, shape.hidden_size) > 1) return 1;
-  return std::min(threads, shape.num_layers);
-}
-
-/// Steps of a tile: few, so that a layer need not wait for long, or the last one at the end.
+/// Steps of a tile: few, so that a stage need not wait for long, or the last one at the end, but so
+/// many that handing them on costs little beside them.
 inline int64_t wavefront_tile(const StackShape& shape) {
-  return std::max<int64_t>(8, shape.steps / (8 * shape.num_layers));
+  const double step_flops = 2.0 * shape.batch * shape.hidden_size * shape.hidden_size;
+  return std::max<int64_t>({8, static_cast<int64_t>(kWorthAThread / std::max(1.0, step_flops)),
+                            shape.steps / (8 * shape.num_layers)});
 }
 
-/// Calls run(layer, tile) for every tile of every layer, on several threads: the tiles of a layer
-/// in their order, each after the same tile of the layer before. A thread takes whatever is ready,
-/// from the last layer down, so that one by itself gets through as well.
+/// How many threads should share the stages of a one-directional stack, `stages` to a layer, rather
+/// than take two rows of the batch each; or 1.
+template <typename P>
+int64_t wavefront_threads(const StackShape& shape, int64_t stages) {
+  if (shape.num_directions == 2 || shape.rows() == 0) return 1;
+  const int64_t threads = threads_for(4.0 * shape.rows() * shape.hidden_size * shape.hidden_size);
+  const int64_t sharing = std::min(threads, stages * shape.num_layers);
+  const int64_t splits = std::min(threads, shape.batch / 2);
+  // Rows keep threads equally busy, stages do not.
+  if (splits > 1 && sharing < 2 * splits) return 1;
+  // With fewer tiles, most stages wait most of the time (measured).
+  const int64_t tiles = shape.num_layers == 1 ? 8 : 4;
+  if (shape.steps < tiles * wavefront_tile(shape)) return 1;
+  if (team_size<P>(threads, shape.batch, shape.hidden_size) > 1) return 1;
+  return sharing;
+}
+
+/// Tiles that a stage may be ahead of the next one, since that is how many it has room for.
+constexpr int64_t kTilesAhead = 4;
+
+/// Calls run(stage, tile) for every tile in every stage, on several threads: the tiles of a stage
+/// in their order, each after the same tile in the stage before and, in the stage after, the tile
+/// kTilesAhead before it. A thread takes whatever is ready, from the last stage down, so that one
+/// by itself gets through as well.
 template <typename Run>
-void run_wavefront(int64_t layers, int64_t tiles, int64_t threads, const Run& run) {
-  struct alignas(64) Layer {
+void run_wavefront(int64_t stages, int64_t tiles, int64_t threads, const Run& run) {
+  struct alignas(64) Stage {
     std::atomic<int64_t> done{0};  ///< tiles
     std::atomic<bool> taken{false};
   };
-  std::vector<Layer> progress(layers);
-  const auto is_ready = [&](int64_t layer, int64_t tile) {
-    return tile < tiles &&
-           (layer == 0 || progress[layer - 1].done.load(std::memory_order_acquire) > tile);
+  std::vector<Stage> progress(stages);
+  const auto done = [&](int64_t stage) {
+    return progress[stage].done.load(std::memory_order_acquire);
+  };
+  const auto is_ready = [&](int64_t stage, int64_t tile) {
+    return tile < tiles && (stage == 0 || tile < done(stage - 1)) &&
+           (stage + 1 == stages || tile < done(stage + 1) + kTilesAhead);
   };
   const auto advance = [&] {
-    for (int64_t layer = layers - 1; layer >= 0; --layer) {
-      Layer& own = progress[layer];
-      if (!is_ready(layer, own.done.load(std::memory_order_relaxed))) continue;
+    for (int64_t stage = stages - 1; stage >= 0; --stage) {
+      Stage& own = progress[stage];
+      if (!is_ready(stage, own.done.load(std::memory_order_relaxed))) continue;
       if (own.taken.exchange(true, std::memory_order_acquire)) continue;
       // Another thread may have been here in between.
       const int64_t tile = own.done.load(std::memory_order_relaxed);
-      const bool ready = is_ready(layer, tile);
+      const bool ready = is_ready(stage, tile);
       if (ready) {
-        run(layer, tile);
+        run(stage, tile);
         own.done.store(tile + 1, std::memory_order_release);
       }
       own.taken.store(false, std::memory_order_release);
@@ -64,7 +79,7 @@ void run_wavefront(int64_t layers, int64_t tiles, int64_t threads, const Run& ru
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     constexpr int kSpins = 2000;
     int spin = 0;
-    while (progress[layers - 1].done.load(std::memory_order_acquire) < tiles) {
+    while (done(stages - 1) < tiles) {
       if (advance()) {
         spin = 0;
       } else if (++spin < kSpins) {

@@ -229,17 +229,18 @@ TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
   }
 }
 
-/// Layers of small batches, which follow each other a tile of steps behind where there is more than
-/// one thread.
-TEST(Stack, LayersSideBySideMatchBruteForce) {
+/// Small batches over many steps, whose products with W_x and recurrences run as stages, a tile of
+/// steps behind each other, where there is more than one thread.
+TEST(Stack, StagesSideBySideMatchBruteForce) {
   torch::manual_seed(5);
-  for (const std::vector<int64_t>& lengths :
-       {std::vector<int64_t>{}, {45, 45, 31}, {45}, {45, 1, 1}}) {
-    for (const int64_t layers : {2, 3}) {
+  for (const int64_t layers : {1, 2, 3}) {
+    const int64_t steps = layers == 1 ? 330 : 170;
+    for (const std::vector<int64_t>& lengths :
+         {std::vector<int64_t>{}, {steps, steps, 31}, {steps}, {steps, 1, 1}}) {
       for (const bool reset : {false, true}) {
         const int64_t batch = lengths.empty() ? 2 : static_cast<int64_t>(lengths.size());
         expect_matches_brute_force(
-            make_masked_call({45, batch, 5, 50, layers, 1}, lengths, reset, reset, true));
+            make_masked_call({steps, batch, 5, 50, layers, 1}, lengths, reset, reset, true));
       }
     }
   }

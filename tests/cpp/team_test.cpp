@@ -87,17 +87,20 @@ TEST(Team, IsDissolvedForAllAtTheSameStepWhereOneIsAlwaysLate) {
   EXPECT_EQ(left, std::vector<int>(kMembers, left[0]));
 }
 
-TEST(Wavefront, RunsATileAfterTheOneBeforeItAndTheOneBelowIt) {
-  for (const int64_t layers : {1, 2, 5}) {
+TEST(Wavefront, RunsATileAfterTheOneBeforeItInItsStageAndInTheStageBeforeAndNotTooEarly) {
+  for (const int64_t stages : {1, 2, 5}) {
     for (const int64_t tiles : {1, 2, 40}) {
       for (const int64_t threads : {1, 2, 3}) {
-        std::vector<std::atomic<int64_t>> done(layers);
-        run_wavefront(layers, tiles, threads, [&](int64_t layer, int64_t tile) {
-          EXPECT_EQ(done[layer], tile);
-          if (layer > 0) {
-            EXPECT_GT(done[layer - 1], tile);
+        std::vector<std::atomic<int64_t>> done(stages);
+        run_wavefront(stages, tiles, threads, [&](int64_t stage, int64_t tile) {
+          EXPECT_EQ(done[stage], tile);
+          if (stage > 0) {
+            EXPECT_GT(done[stage - 1], tile);
           }
-          ++done[layer];
+          if (stage + 1 < stages) {
+            EXPECT_LT(tile, done[stage + 1] + kTilesAhead);
+          }
+          ++done[stage];
         });
         for (const auto& count : done) EXPECT_EQ(count, tiles);
       }
