@@ -35,10 +35,7 @@ class WeightGradientBlock {
         strips_(std::move(strips)),
         positions_(weights.size()),
         begun_(strips_.size()),
-        // An odd number of cache lines to a row: with a power of two, the rows would fight for the
-        // same sets of the cache.
-        delta_stride_(kTransposes ? kReduceRows + 32 : (ceil_div(m, 16) | 1) * 16),
-        delta_(kTransposes ? m * delta_stride_ : kReduceRows * delta_stride_),
+        delta_(kTransposes ? m * kTransposedStride : kReduceRows * ceil_div(m, kSlice) * kSlice),
         panel_(kReduceRows * kPanelColumns),
         rows_(kTransposes ? kReduceRows * kPanelColumns : 0),
         pairs_(kTransposes ? kReduceRows * kPanelColumns : 0),
@@ -48,7 +45,7 @@ class WeightGradientBlock {
   void add(int64_t rows) {
     for (int64_t row = 0; row < rows; row += kReduceRows) {
       const int64_t count = std::min(kReduceRows, rows - row);
-      for_panels(m_, [&](int64_t j, int64_t columns) { pack_delta(row, count, j, columns); });
+      pack_delta(row, count);
       for (size_t i = 0; i < strips_.size(); ++i) {
         const Strip& strip = strips_[i];
         const std::vector<Piece> pieces = pieces_of(strip.weight, row, count);
@@ -82,6 +79,14 @@ class WeightGradientBlock {
   /// Whether delta is transposed in memory, since interleaved factors do not let its strides be
   /// swapped.
   static constexpr bool kTransposes = kInterleaved<P> > 1;
+  /// Columns of delta that are packed side by side, a multiple of the rows that the product takes
+  /// at a time: it reads a few of them from each row, which has to be in few pages of memory.
+  static constexpr int64_t kSlice = 48;
+  /// Elements between two rows of the transpose: not a power of two, or the rows would fight for
+  /// the same sets of the cache.
+  static constexpr int64_t kTransposedStride = kReduceRows + 32;
+  /// Rows of delta that are packed at a time, for the same reason.
+  static constexpr int64_t kPackRows = 32;
   /// Whether sums are made where the gradient goes.
   static constexpr bool kInPlace = std::is_same_v<S, C>;
 
@@ -132,27 +137,46 @@ class WeightGradientBlock {
   void add_panel(const Strip& strip, const std::vector<Piece>& pieces, int64_t count, int64_t j,
                  int64_t columns, bool accumulate) {
     const Rows<C> to = sum(strip);
-    const StridedMatrix<P> left = kTransposes ? StridedMatrix<P>{delta_.get(), delta_stride_, 1}
-                                              : StridedMatrix<P>{delta_.get(), 1, delta_stride_};
     const int64_t padded = panel_stride(product_kernels<P>().panel_columns, columns);
     pack_x(pieces, count, strip.first + j, columns, padded);
-    product_kernels<P>().gemm({m_, columns, panel_rows<P>(count), left, panel_.get(), padded,
-                               to.data + j, to.row_stride, accumulate, nullptr});
-  }
-
-  /// The left factor, delta^T: of the rows [row, row + count) of delta the columns [j, j +
-  /// columns).
-  void pack_delta(int64_t row, int64_t count, int64_t j, int64_t columns) {
-    const C* const from = source_.data + row * source_.row_stride + h0_ + j;
-    const auto load = [&](P* to, int64_t ldt) {
-      storage_kernels<P, C>().store(count, columns, from, source_.row_stride, {to, ldt});
+    const auto multiply = [&](int64_t h, int64_t m, StridedMatrix<P> left) {
+      product_kernels<P>().gemm({m, columns, panel_rows<P>(count), left, panel_.get(), padded,
+                                 to.data + h * to.row_stride + j, to.row_stride, accumulate,
+                                 nullptr});
     };
     if constexpr (kTransposes) {
-      load(rows_.get(), columns);
-      transpose_interleaved(count, columns, {rows_.get(), columns},
-                            delta_.get() + j * delta_stride_, delta_stride_, pairs_.get());
+      multiply(0, m_, {delta_.get(), kTransposedStride, 1});
     } else {
-      load(delta_.get() + j, delta_stride_);
+      const auto multiply_slice = [&](int64_t h, int64_t m) {
+        multiply(h, m, {delta_.get() + h * kReduceRows, 1, kSlice});
+      };
+      for_panels(m_, multiply_slice, kSlice);
+    }
+  }
+
+  /// The left factor, delta^T: of the rows [row, row + count) of delta the columns of the block.
+  void pack_delta(int64_t row, int64_t count) {
+    const C* const from = source_.data + row * source_.row_stride + h0_;
+    const auto load = [&](int64_t first, int64_t rows, int64_t h, int64_t columns, P* to,
+                          int64_t ldt) {
+      storage_kernels<P, C>().store(rows, columns, from + first * source_.row_stride + h,
+                                    source_.row_stride, {to, ldt});
+    };
+    if constexpr (kTransposes) {
+      for_panels(m_, [&](int64_t h, int64_t columns) {
+        load(0, count, h, columns, rows_.get(), columns);
+        transpose_interleaved(count, columns, {rows_.get(), columns},
+                              delta_.get() + h * kTransposedStride, kTransposedStride,
+                              pairs_.get());
+      });
+    } else {
+      const auto load_rows = [&](int64_t first, int64_t rows) {
+        const auto load_slice = [&](int64_t h, int64_t columns) {
+          load(first, rows, h, columns, delta_.get() + h * kReduceRows + first * kSlice, kSlice);
+        };
+        for_panels(m_, load_slice, kSlice);
+      };
+      for_panels(count, load_rows, kPackRows);
     }
   }
 
@@ -199,8 +223,7 @@ class WeightGradientBlock {
   const std::vector<Strip> strips_;
   std::vector<Position> positions_;  ///< of each weight
   std::vector<bool> begun_;          ///< of each strip, whether anything has been summed
-  const int64_t delta_stride_;
-  Buffer<P> delta_;  ///< [kReduceRows, m], packed, or [m, kReduceRows] if it is transposed
+  Buffer<P> delta_;  ///< [slices, kReduceRows, kSlice], or [m, kReduceRows] if it is transposed
   Buffer<P> panel_;  ///< [kReduceRows, panel_columns] of the right factor
   Buffer<P> rows_;   ///< [kReduceRows, kPanelColumns], rows that are going to be interleaved,
   Buffer<P> pairs_;  ///< and interleaved
