@@ -25,13 +25,15 @@ class WeightGradientBlock {
  public:
   using C = compute_t<S>;
 
-  WeightGradientBlock(Rows<const C> delta, const std::vector<WeightGradient<S>>& weights,
-                      int64_t h0, int64_t m, std::vector<Strip> strips)
-      : source_(delta),
+  /// rows: all that are going to be added.
+  WeightGradientBlock(int64_t rows, Rows<const C> delta,
+                      const std::vector<WeightGradient<S>>& weights, int64_t h0, int64_t m,
+                      std::vector<Strip> strips)
+      : rows_in_all_(rows),
+        source_(delta),
         weights_(weights),
         h0_(h0),
         m_(m),
-        n_(strips.back().place + strips.back().columns),
         strips_(std::move(strips)),
         positions_(weights.size()),
         begun_(strips_.size()),
@@ -39,12 +41,12 @@ class WeightGradientBlock {
         panel_(kReduceRows * kPanelColumns),
         rows_(kTransposes ? kReduceRows * kPanelColumns : 0),
         pairs_(kTransposes ? kReduceRows * kPanelColumns : 0),
-        sum_(kInPlace ? 0 : m * n_) {}
+        sum_(sums_in_place() ? 0 : sum_elements()) {}
 
   /// Adds all rows, kReduceRows at a time.
-  void add(int64_t rows) {
-    for (int64_t row = 0; row < rows; row += kReduceRows) {
-      const int64_t count = std::min(kReduceRows, rows - row);
+  void add() {
+    for (int64_t row = 0; row < rows_in_all_; row += kReduceRows) {
+      const int64_t count = std::min(kReduceRows, rows_in_all_ - row);
       pack_delta(row, count);
       for (size_t i = 0; i < strips_.size(); ++i) {
         const Strip& strip = strips_[i];
@@ -69,8 +71,13 @@ class WeightGradientBlock {
       if (!begun_[i]) {
         for (int64_t row = 0; row < m_; ++row)
           std::fill_n(to.data + row * to.row_stride, strip.columns, S(0));
-      } else if constexpr (!kInPlace) {
-        storage_kernels<S, C>().store(m_, strip.columns, sum_.get() + strip.place, n_, to);
+      } else if (sum_.get() != nullptr) {
+        const auto store_panel = [&](int64_t j, int64_t columns) {
+          const Rows<C> from = sum(strip, j, columns);
+          storage_kernels<S, C>().store(m_, columns, from.data, from.row_stride,
+                                        {to.data + j, to.row_stride});
+        };
+        for_panels(strip.columns, store_panel, product_kernels<P>().panel_columns);
       }
     }
   }
@@ -85,10 +92,19 @@ class WeightGradientBlock {
   /// Elements between two rows of the transpose: not a power of two, or the rows would fight for
   /// the same sets of the cache.
   static constexpr int64_t kTransposedStride = kReduceRows + 32;
-  /// Rows of delta that are packed at a time, for the same reason.
+  /// Rows of delta that are packed at a time: each of them may be on a page of its own.
   static constexpr int64_t kPackRows = 32;
-  /// Whether sums are made where the gradient goes.
-  static constexpr bool kInPlace = std::is_same_v<S, C>;
+  /// Bytes of sums that stay in a core's cache.
+  static constexpr int64_t kSmallSums = int64_t{512} << 10;
+
+  int64_t sum_elements() const { return m_ * (strips_.back().place + strips_.back().columns); }
+  /// Whether sums are made where the gradient goes. Where they leave the cache between two
+  /// additions they are better kept panel by panel: rows of the gradient are a page of memory each.
+  bool sums_in_place() const {
+    if (!std::is_same_v<S, C>) return false;
+    return rows_in_all_ < 4 * kReduceRows ||
+           sum_elements() * static_cast<int64_t>(sizeof(C)) < kSmallSums;
+  }
 
   /// Rows [row, row + count) of a segment, which stand at `at` among those multiplied together.
   struct Piece {
@@ -125,24 +141,24 @@ class WeightGradientBlock {
     return {weight.gradient + h0_ * weight.columns + strip.first, weight.columns};
   }
 
-  /// Where the strip is summed.
-  Rows<C> sum(const Strip& strip) const {
-    if constexpr (kInPlace) {
-      return gradient(strip);
-    } else {
-      return {sum_.get() + strip.place, n_};
+  /// Where the columns [j, j + columns) of a strip, a panel, are summed: [m, columns].
+  Rows<C> sum(const Strip& strip, int64_t j, int64_t columns) const {
+    if (sum_.get() != nullptr) return {sum_.get() + (strip.place + j) * m_, columns};
+    if constexpr (std::is_same_v<S, C>) {
+      const Rows<S> to = gradient(strip);
+      return {to.data + j, to.row_stride};
     }
+    return {};
   }
 
   void add_panel(const Strip& strip, const std::vector<Piece>& pieces, int64_t count, int64_t j,
                  int64_t columns, bool accumulate) {
-    const Rows<C> to = sum(strip);
+    const Rows<C> to = sum(strip, j, columns);
     const int64_t padded = panel_stride(product_kernels<P>().panel_columns, columns);
     pack_x(pieces, count, strip.first + j, columns, padded);
     const auto multiply = [&](int64_t h, int64_t m, StridedMatrix<P> left) {
       product_kernels<P>().gemm({m, columns, panel_rows<P>(count), left, panel_.get(), padded,
-                                 to.data + h * to.row_stride + j, to.row_stride, accumulate,
-                                 nullptr});
+                                 to.data + h * to.row_stride, to.row_stride, accumulate, nullptr});
     };
     if constexpr (kTransposes) {
       multiply(0, m_, {delta_.get(), kTransposedStride, 1});
@@ -217,9 +233,10 @@ class WeightGradientBlock {
     }
   }
 
+  const int64_t rows_in_all_;
   const Rows<const C> source_;  ///< delta: [rows, H]
   const std::vector<WeightGradient<S>>& weights_;
-  const int64_t h0_, m_, n_;
+  const int64_t h0_, m_;
   const std::vector<Strip> strips_;
   std::vector<Position> positions_;  ///< of each weight
   std::vector<bool> begun_;          ///< of each strip, whether anything has been summed
@@ -227,7 +244,7 @@ class WeightGradientBlock {
   Buffer<P> panel_;  ///< [kReduceRows, panel_columns] of the right factor
   Buffer<P> rows_;   ///< [kReduceRows, kPanelColumns], rows that are going to be interleaved,
   Buffer<P> pairs_;  ///< and interleaved
-  Buffer<C> sum_;    ///< [m, n], if sums are not made in place
+  Buffer<C> sum_;    ///< [panels, m, columns of the panel], if sums are not made in place
 };
 
 /// How the gradients [H, n] of all weights together are cut into blocks, one to a task: each packs
@@ -309,9 +326,9 @@ void weight_gradients(int64_t rows, int64_t hidden, Rows<const compute_t<S>> del
     std::vector<Strip> strips =
         strips_of(weights, task % blocking.across, blocking.across, Blocking<P>::kColumns);
     if (strips.empty()) return;
-    WeightGradientBlock<S, P> block(delta, weights, h0, std::min(height, hidden - h0),
+    WeightGradientBlock<S, P> block(rows, delta, weights, h0, std::min(height, hidden - h0),
                                     std::move(strips));
-    block.add(rows);
+    block.add();
     block.store();
   });
 }

@@ -229,6 +229,19 @@ TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
   }
 }
 
+/// So many rows and so large weights that the sums of the weights' gradients are kept panel by
+/// panel.
+TEST(Stack, ManyRowsOfLargeWeightsMatchBruteForce) {
+  torch::manual_seed(6);
+  const std::vector<int64_t> lengths{150, 150, 150, 150, 149, 149, 140, 130, 17};
+  for (const auto& [k1, k2] : {Truncation{0, 0}, {5, 5}}) {
+    auto call = make_masked_call({150, 9, 150, 210, 1, 1},
+                                 k1 > 0 ? lengths : std::vector<int64_t>{}, k1 > 0, false, false);
+    std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
+    expect_matches_brute_force(call);
+  }
+}
+
 /// Small batches over many steps, whose products with W_x and recurrences run as stages, a tile of
 /// steps behind each other, where there is more than one thread.
 TEST(Stack, StagesSideBySideMatchBruteForce) {
