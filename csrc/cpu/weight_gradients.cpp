@@ -147,8 +147,9 @@ class WeightGradientBlock {
     if constexpr (std::is_same_v<S, C>) {
       const Rows<S> to = gradient(strip);
       return {to.data + j, to.row_stride};
+    } else {
+      return {};
     }
-    return {};
   }
 
   void add_panel(const Strip& strip, const std::vector<Piece>& pieces, int64_t count, int64_t j,
