@@ -11,10 +11,11 @@
 namespace elman::cuda {
 
 /// kAuto: the faster one as far as is known. The others are for measuring and for tests: the
-/// persistent path then is taken wherever it can run.
-enum class Preference : std::int8_t { kAuto, kGeneral, kPersistent };
+/// persistent path then is taken wherever it can run; kAsync lets its clusters exchange
+/// asynchronously, which no GPU has run yet.
+enum class Preference : std::int8_t { kAuto, kGeneral, kPersistent, kAsync };
 
-/// "auto", "general" or "persistent"; null and everything else is kAuto.
+/// "auto", "general", "persistent" or "async"; null and everything else is kAuto.
 Preference parse_preference(const char* text);
 
 struct Choice {

@@ -71,9 +71,10 @@ LaunchError dispatch_element(Element element, const Run& run) {
       return run(float());
     case Element::kBFloat16:
       return run(c10::BFloat16());
-    default:
+    case Element::kFloat16:
       return run(c10::Half());
   }
+  return 1;  // cudaErrorInvalidValue: no such element
 }
 
 }  // namespace elman::cuda

@@ -32,12 +32,12 @@ Arithmetic arithmetic_of(const Call& call) {
       return Arithmetic::kBFloat16;
     case Element::kFloat16:
       return Arithmetic::kFloat16;
-    default: {
-      const auto precision =
-          at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL);
-      return precision == at::Float32Precision::TF32 ? Arithmetic::kTf32 : Arithmetic::kFloat32;
-    }
+    case Element::kFloat32:
+      break;
   }
+  const auto precision =
+      at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL);
+  return precision == at::Float32Precision::TF32 ? Arithmetic::kTf32 : Arithmetic::kFloat32;
 }
 
 Choice choose_on_device(const persistent::Problem& problem, bool backward, Preference preference) {
@@ -155,8 +155,6 @@ at::Tensor persistent_backward(const Call& call, const Plan& plan, const Windows
   operands.grad_stride = given.states.stride(0);
   operands.grad_h_n = data_or_null(given.grad_h_n);
   operands.carry_scale = data_or_null(call.carry_scale);
-  operands.carry_scale_step = call.batch;
-  operands.carry_scale_batch = 1;
   operands.delta = total.mutable_data_ptr();
   const WorkspaceMemory memory(call, plan);
   check_launch(persistent::launch_backward(plan, arithmetic_of(call), memory.workspace, operands,

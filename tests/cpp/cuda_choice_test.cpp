@@ -19,6 +19,7 @@ constexpr DeviceLimits kTooOld{75, 40, 65536, 1};
 TEST(CudaChoice, APreferenceIsNamedOrAuto) {
   EXPECT_EQ(parse_preference("general"), Preference::kGeneral);
   EXPECT_EQ(parse_preference("persistent"), Preference::kPersistent);
+  EXPECT_EQ(parse_preference("async"), Preference::kAsync);
   EXPECT_EQ(parse_preference("auto"), Preference::kAuto);
   EXPECT_EQ(parse_preference(nullptr), Preference::kAuto);
   EXPECT_EQ(parse_preference("Persistent"), Preference::kAuto);
@@ -33,6 +34,18 @@ TEST(CudaChoice, SmallRecurrencesStayOnTheChip) {
       EXPECT_NE(choice.reason.find("cycles a step predicted"), std::string::npos);
     }
   }
+}
+
+TEST(CudaChoice, AsynchronousClustersHaveToBeAskedFor) {
+  const Problem problem{Arithmetic::kFloat32, 128, 16, 256};
+  for (const Preference preference : {Preference::kAuto, Preference::kPersistent}) {
+    const Choice choice = choose(problem, kWithClusters, preference);
+    ASSERT_TRUE(choice.plan) << choice.reason;
+    EXPECT_NE(choice.plan->layout.exchange, persistent::Exchange::kAsyncCluster);
+  }
+  const Choice asked = choose(problem, kWithClusters, Preference::kAsync);
+  ASSERT_TRUE(asked.plan) << asked.reason;
+  EXPECT_EQ(asked.plan->layout.exchange, persistent::Exchange::kAsyncCluster) << asked.reason;
 }
 
 TEST(CudaChoice, WhatDoesNotFitTakesTheGeneralPath) {
@@ -64,7 +77,7 @@ TEST(CudaChoice, TheGeneralPathPaysForLaunchesAndForItsProduct) {
   };
   const double one = cycles(1, 1, Arithmetic::kFloat32);
   EXPECT_GT(one, 5000);
-  EXPECT_LT(one, 20000);
+  EXPECT_LT(one, 60000);
   EXPECT_DOUBLE_EQ(cycles(64, 2, Arithmetic::kFloat32), cycles(128, 1, Arithmetic::kFloat32));
   EXPECT_GT(cycles(1 << 16, 1, Arithmetic::kFloat32), 10 * one);
   EXPECT_LT(cycles(1 << 16, 1, Arithmetic::kBFloat16), cycles(1 << 16, 1, Arithmetic::kFloat32));

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "cuda/persistent/operands.h"
 #include "cuda/persistent/plan.h"
 
 namespace elman::cuda::persistent {
@@ -19,6 +20,7 @@ const std::vector<NamedDevice>& devices() {
       {"8.6", {86, 84, 99 * 1024, 1}},
       {"8.9", {89, 128, 99 * 1024, 1}},
       {"9.0", {90, 132, 227 * 1024, 8}},
+      {"9.0, asynchronous", {90, 132, 227 * 1024, 8, {66, 32, 14, 0}, true}},
       {"9.0, clusters of 16", {90, 132, 227 * 1024, 16}},
       {"10.0", {100, 148, 227 * 1024, 8}},
       {"12.0", {120, 170, 99 * 1024, 8}},
@@ -93,26 +95,33 @@ void expect_sound(const Plan& plan, const Problem& problem, const DeviceLimits& 
   }
   // Shared memory: pieces in order, none over another, all within the limit.
   const std::vector<int> places = {l.vectors_at, l.partials_at, l.weights_at, l.rows_at,
-                                   l.spans_at,   l.flags_at,    l.control_at, l.shared_bytes};
+                                   l.spans_at,   l.arrivals_at, l.control_at, l.shared_bytes};
   const int vectors = l.exchange == Exchange::kGlobal ? l.chunk_rows : 2 * l.chunks * l.chunk_rows;
   const std::vector<std::int64_t> sizes = {
       static_cast<std::int64_t>(vectors) * l.vector_bytes,
       static_cast<std::int64_t>(l.k_warps) * l.chunk_rows * l.partial_stride * shape.compute_bytes,
       static_cast<std::int64_t>(kWarps) * l.shared_units * shape.unit_bytes,
       static_cast<std::int64_t>(l.group_rows) * static_cast<std::int64_t>(sizeof(RowInfo)),
-      l.chunks * 8,
-      l.exchange == Exchange::kCluster ? 4 * l.chunks * l.group_blocks : 0,
+      l.chunks * static_cast<std::int64_t>(sizeof(ChunkSpan)),
+      arrival_bytes(l),
       4};
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     ASSERT_EQ(places[i] % 16, 0);
     ASSERT_GE(places[i + 1] - places[i], sizes[i]);
   }
   ASSERT_LE(l.shared_bytes, device.shared_bytes_per_block);
+  // A launch is one that every device with the capability takes: a row of blocks, clusters of the
+  // portable size unless the device grants more, operands within the 4 KiB of a kernel's arguments.
+  ASSERT_LE(static_cast<std::int64_t>(l.groups) * l.group_blocks, 0x7fffffff);
+  ASSERT_LE(plan.cluster(), std::max(1, device.max_cluster));
+  static_assert(kThreads <= 1024 && kThreads % 32 == 0);
+  static_assert(sizeof(Layout) + sizeof(Workspace) + sizeof(BackwardOperands) <= 4096);
+  static_assert(sizeof(ForwardOperands) <= sizeof(BackwardOperands));
   // Blocks that wait for each other are on the chip together.
   if (l.exchange == Exchange::kBlock) {
     ASSERT_EQ(l.group_blocks, 1);
   }
-  if (l.exchange == Exchange::kCluster) {
+  if (is_cluster(l.exchange)) {
     ASSERT_LE(l.group_blocks, device.max_cluster);
     ASSERT_EQ(plan.blocks() % plan.cluster(), 0);
   }

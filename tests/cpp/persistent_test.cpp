@@ -16,7 +16,7 @@ constexpr Arithmetic kArithmetics[] = {Arithmetic::kFloat64, Arithmetic::kFloat3
 
 /// Small devices, so that small problems come in many groups, chunks and blocks.
 const DeviceLimits kDevices[] = {
-    {80, 2, 163 * 1024, 1}, {80, 7, 163 * 1024, 1}, {90, 8, 227 * 1024, 4}};
+    {80, 2, 163 * 1024, 1}, {80, 7, 163 * 1024, 1}, {90, 8, 227 * 1024, 4, {}, true}};
 
 /// One layout of each kind that the planner knows for a problem, with at most `max_blocks` blocks.
 std::vector<Plan> kinds(const Problem& problem, int max_blocks = 8) {

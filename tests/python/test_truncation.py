@@ -218,7 +218,7 @@ def test_equals_the_textbook(nonlinearity, output, truncation):
     )
     x, s_0 = rng.normal(size=(steps, inputs)), rng.normal(size=hidden)
     targets = rng.normal(size=(steps, outputs))
-    p = {name: value.detach().numpy() for name, value in net.named_parameters()}
+    p = {name: value.detach().cpu().numpy() for name, value in net.named_parameters()}
     book = TextbookNetwork(
         p["rnn.weight_ih_l0"],
         p["rnn.weight_hh_l0"],

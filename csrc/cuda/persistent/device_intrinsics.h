@@ -51,6 +51,11 @@ ELMAN_DEVICE std::uint32_t load_acquire(const std::uint32_t* p) {
 ELMAN_DEVICE std::uint32_t load_relaxed(const std::uint32_t* p) {
   return *const_cast<const volatile std::uint32_t*>(p);
 }
+/// A write that other blocks read once a release behind it has been acquired.
+template <typename T>
+ELMAN_DEVICE void store_for_blocks(T* p, T value) {
+  *p = value;
+}
 /// A read of what other blocks write during the launch: past the first-level cache.
 ELMAN_DEVICE Vector16 load_shared_by_blocks(const void* p) {
   const uint4 v = __ldcg(static_cast<const uint4*>(p));
@@ -58,6 +63,9 @@ ELMAN_DEVICE Vector16 load_shared_by_blocks(const void* p) {
 }
 
 // --- Clusters, compute capability 9.0 and above; elsewhere no plan asks for them.
+
+/// In shared memory. A phase ends with one arrival and all bytes that it expects.
+using Barrier = std::uint64_t;
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 ELMAN_DEVICE void cluster_sync() {
@@ -72,6 +80,10 @@ template <typename T>
 ELMAN_DEVICE T* peer(T* p, int rank) {
   return static_cast<T*>(__cluster_map_shared_rank(p, rank));
 }
+/// Stores to the same place in the shared memory of the cluster's block `rank`.
+ELMAN_DEVICE void store_in(Vector16* place, int rank, const Vector16& value) {
+  *peer(place, rank) = value;
+}
 ELMAN_DEVICE void store_release_cluster(std::uint32_t* p, std::uint32_t value) {
   asm volatile("st.release.cluster.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
 }
@@ -80,14 +92,62 @@ ELMAN_DEVICE std::uint32_t load_acquire_cluster(const std::uint32_t* p) {
   asm volatile("ld.acquire.cluster.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
   return value;
 }
+
+ELMAN_DEVICE std::uint32_t shared_address(const void* p) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+}
+/// Makes a barrier; a cluster_sync has to follow before another block may push.
+ELMAN_DEVICE void barrier_start(Barrier* barrier) {
+  asm volatile(
+      "mbarrier.init.shared::cta.b64 [%0], 1;\n\tfence.mbarrier_init.release.cluster;" ::"r"(
+          shared_address(barrier))
+      : "memory");
+}
+/// The one arrival of the barrier's phase, with what has to be pushed before the phase ends.
+ELMAN_DEVICE void barrier_expect(Barrier* barrier, std::uint32_t bytes) {
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
+}
+/// Whether the phase of this parity has ended; what was pushed in it can then be read.
+ELMAN_DEVICE bool barrier_done(const Barrier* barrier, std::uint32_t parity) {
+  std::uint32_t done;
+  asm volatile(
+      "{\n\t.reg .pred p;\n\t"
+      "mbarrier.test_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n\t"
+      "selp.u32 %0, 1, 0, p;\n\t}"
+      : "=r"(done)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+/// Stores to the same place in the shared memory of the cluster's block `rank`, and counts the
+/// bytes at its barrier when they have come. No fence is needed.
+ELMAN_DEVICE void push(Vector16* place, Barrier* barrier, int rank, const Vector16& v) {
+  asm volatile(
+      "{\n\t.reg .b32 place, barrier;\n\t"
+      "mapa.shared::cluster.u32 place, %0, %2;\n\t"
+      "mapa.shared::cluster.u32 barrier, %1, %2;\n\t"
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [place], "
+      "{%3, %4, %5, %6}, [barrier];\n\t}" ::"r"(shared_address(place)),
+      "r"(shared_address(barrier)), "r"(rank), "r"(v.word[0]), "r"(v.word[1]), "r"(v.word[2]),
+      "r"(v.word[3])
+      : "memory");
+}
 #else
 ELMAN_DEVICE void cluster_sync() {}
 template <typename T>
 ELMAN_DEVICE T* peer(T* p, int) {
   return p;
 }
+ELMAN_DEVICE void store_in(Vector16*, int, const Vector16&) {}
 ELMAN_DEVICE void store_release_cluster(std::uint32_t* p, std::uint32_t value) { *p = value; }
 ELMAN_DEVICE std::uint32_t load_acquire_cluster(const std::uint32_t* p) { return *p; }
+ELMAN_DEVICE void barrier_start(Barrier*) {}
+ELMAN_DEVICE void barrier_expect(Barrier*, std::uint32_t) {}
+ELMAN_DEVICE bool barrier_done(const Barrier*, std::uint32_t) { return true; }
+ELMAN_DEVICE void push(Vector16*, Barrier*, int, const Vector16&) {}
 #endif
 
 // --- Numbers.
@@ -116,6 +176,10 @@ ELMAN_DEVICE float round_to_tf32(float x) {
   std::uint32_t y;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
   return __uint_as_float(y);
+}
+template <typename C>
+ELMAN_DEVICE C not_a_number() {
+  return static_cast<C>(__int_as_float(0x7fffffff));
 }
 ELMAN_DEVICE float fused_multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 ELMAN_DEVICE double fused_multiply_add(double a, double b, double c) { return fma(a, b, c); }

@@ -18,9 +18,10 @@ const void* kernel_of(Arithmetic arithmetic, bool backward) {
         return kernels_tf32();
       case Arithmetic::kBFloat16:
         return kernels_bfloat16();
-      default:
+      case Arithmetic::kFloat16:
         return kernels_float16();
     }
+    return Kernels{};
   }();
   return backward ? kernels.backward : kernels.forward;
 }
@@ -86,6 +87,19 @@ int query_device(DeviceLimits& limits) {
   limits.shared_bytes_per_block = get(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   // Eight blocks are what every device with clusters grants.
   limits.max_cluster = major >= 9 && get(cudaDevAttrClusterLaunch) != 0 ? 8 : 1;
+  for (int i = 0; error == cudaSuccess && 2 << i <= limits.max_cluster; ++i) {
+    Plan plan{};
+    plan.layout.exchange = Exchange::kCluster;
+    plan.layout.groups = 1;
+    plan.layout.group_blocks = 2 << i;
+    plan.layout.shared_bytes = limits.shared_bytes_per_block;  // a block a multiprocessor
+    const void* const kernel = kernel_of(Arithmetic::kFloat32, /*backward=*/false);
+    error = allow(kernel, plan);
+    const Configuration configuration(plan, nullptr);
+    if (error == cudaSuccess)
+      error = cudaOccupancyMaxActiveClusters(&limits.clusters_at_once[i], kernel,
+                                             &configuration.config);
+  }
   return error;
 }
 

@@ -8,11 +8,17 @@ namespace elman::cuda::persistent {
 enum class Exchange : std::int8_t {
   kBlock,    ///< the group is one block: through its own shared memory
   kCluster,  ///< the group is a cluster: each block pushes its slice into the others' shared memory
-  kGlobal,   ///< through global memory (the L2 cache)
+  kAsyncCluster,  ///< likewise, by stores that count themselves at the receiver's barrier
+  kGlobal,        ///< through global memory (the L2 cache)
 };
 
+constexpr bool is_cluster(Exchange exchange) {
+  return exchange == Exchange::kCluster || exchange == Exchange::kAsyncCluster;
+}
+
 /// Threads of a block; eight warps may use 255 registers each, which is where W_h lives first.
-constexpr int kThreads = 256;
+constexpr int kThreadBits = 8;
+constexpr int kThreads = 1 << kThreadBits;
 constexpr int kWarps = kThreads / 32;
 /// Results of a chunk that one thread finishes at most; their inputs are fetched ahead.
 constexpr int kResultsPerThread = 8;
@@ -56,20 +62,32 @@ struct Layout {
   int partials_at;  ///< partial sums: [k_warps, chunk_rows, partial_stride]
   int weights_at;   ///< weights: [warps, shared_units] units
   int rows_at;      ///< RowInfo: [group_rows]
-  int spans_at;     ///< steps of a chunk that have a row: [chunks, 2] int
-  int flags_at;     ///< arrivals: [chunks, group_blocks] uint32, in clusters only
+  int spans_at;     ///< ChunkSpan: [chunks]
+  int arrivals_at;  ///< in clusters: flags [chunks, group_blocks] uint32, or [chunks, 2] barriers
   int control_at;   ///< one int: whether a wait was given up
   int shared_bytes;
 };
 
+/// A barrier of a cluster's block, see device.h.
+constexpr int kBarrierBytes = 8;
+
 /// A row's way through the steps s = 0, 1 ... of the recurrence: alive in [begin, end), where its
-/// step of the sequence is base + s, or base - s if it runs towards the beginning.
-struct RowInfo {
+/// step of the sequence is base + s, or base - s if it runs towards the beginning. Aligned so that
+/// it is read in two pieces.
+struct alignas(16) RowInfo {
   int begin;
   int end;
   int base;
   int batch;    ///< row of the batch
   int arrival;  ///< backward: the s at which the gradient of h_n arrives, or -1
+};
+
+/// What the rows of a chunk have in common, so that one look tells which rarities a step can skip.
+struct alignas(16) ChunkSpan {
+  int begin, end;    ///< some row is alive in [begin, end)
+  int all_begun;     ///< from this s on no row is still to begin
+  int first_end;     ///< the smallest end of a row
+  int arrivals_end;  ///< from this s on no gradient of h_n arrives
 };
 
 /// Memory that a launch needs besides its operands, all zero when it starts: the exchange through

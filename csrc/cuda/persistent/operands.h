@@ -52,8 +52,7 @@ struct BackwardOperands {
   const void* grad_h;        ///< g: [rows of the data, H] C or null, in place of grad_output
   std::int64_t grad_stride;  ///< of either
   const void* grad_h_n;      ///< grad_h_n: [B, H] S or null
-  const void* carry_scale;   ///< carry_scale: C or null, element (t, b) at t * step + b * batch
-  std::int64_t carry_scale_step, carry_scale_batch;
+  const void* carry_scale;   ///< carry_scale: [T, B] C or null
   void* delta;  ///< Delta: [rows of the data, H] C, dense; zeroed beforehand if windows overlap
 };
 

@@ -10,6 +10,20 @@ constexpr int kMaxTilesPerWarp = 2;
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
+const char* name_of(Exchange exchange) {
+  switch (exchange) {
+    case Exchange::kBlock:
+      return "one block";
+    case Exchange::kCluster:
+      return "a cluster";
+    case Exchange::kAsyncCluster:
+      return "a cluster, asynchronously";
+    case Exchange::kGlobal:
+      return "global memory";
+  }
+  return "";
+}
+
 /// Looks through the layouts for one problem.
 class Planner {
  public:
@@ -24,6 +38,8 @@ class Planner {
       const std::int64_t features = round_up(ceil_div(problem_.hidden, blocks), shape_.tile);
       if ((blocks - 1) * features >= problem_.hidden) continue;  // a block without features
       consider_slice(blocks == 1 ? Exchange::kBlock : Exchange::kCluster, blocks, features);
+      if (blocks > 1 && device_.async_clusters)
+        consider_slice(Exchange::kAsyncCluster, blocks, features);
     }
     for (int features = shape_.tile; features <= max_features(); features += shape_.tile) {
       const std::int64_t blocks = ceil_div(problem_.hidden, features);
@@ -37,13 +53,18 @@ class Planner {
   int max_features() const { return kMaxTilesPerWarp * kWarps * shape_.tile; }
   std::int64_t rows() const { return problem_.batch * problem_.windows; }
 
+  std::int64_t groups_at_once(Exchange exchange, std::int64_t blocks) const {
+    if (is_cluster(exchange)) return device_.groups_at_once(static_cast<int>(blocks));
+    return std::max<std::int64_t>(1, device_.multiprocessors / blocks);
+  }
+
   /// All divisions of the rows for one division of W_h.
   void consider_slice(Exchange exchange, std::int64_t blocks, std::int64_t features) {
     if (features > max_features()) return;
     Layout layout = slice(exchange, blocks, features);
     // Rows come in whole batch rows where windows overlap, else one by one.
     const std::int64_t granule = problem_.overlap ? problem_.windows : 1;
-    const std::int64_t resident = std::max<std::int64_t>(1, device_.multiprocessors / blocks);
+    const std::int64_t resident = groups_at_once(exchange, blocks);
     // Where groups need not be on the chip together they may come in waves.
     const std::int64_t max_waves = exchange == Exchange::kGlobal ? 1 : 64;
     for (std::int64_t waves = 1; waves <= max_waves; waves *= 2) {
@@ -108,7 +129,7 @@ class Planner {
 
     Plan plan{};
     plan.step = step_cost(layout, problem_.arithmetic, rates_);
-    const std::int64_t resident = std::max(1, device_.multiprocessors / layout.group_blocks);
+    const std::int64_t resident = groups_at_once(layout.exchange, layout.group_blocks);
     const std::int64_t waves = ceil_div(layout.groups, resident);
     plan.cycles = plan.step.total * static_cast<double>(problem_.steps) * waves;
     plan.flags_at = 16;
@@ -134,12 +155,12 @@ class Planner {
             shape_.compute_bytes,
         static_cast<std::int64_t>(kWarps) * layout.shared_units * shape_.unit_bytes,
         layout.group_rows * static_cast<std::int64_t>(sizeof(RowInfo)),
-        layout.chunks * 8LL,
-        layout.exchange == Exchange::kCluster ? 4LL * layout.chunks * layout.group_blocks : 0,
+        layout.chunks * static_cast<std::int64_t>(sizeof(ChunkSpan)),
+        arrival_bytes(layout),
         4,
     };
     int* const places[] = {&layout.vectors_at, &layout.partials_at, &layout.weights_at,
-                           &layout.rows_at,    &layout.spans_at,    &layout.flags_at,
+                           &layout.rows_at,    &layout.spans_at,    &layout.arrivals_at,
                            &layout.control_at};
     std::int64_t at = 0;
     for (int i = 0; i < 7; ++i) {
@@ -160,27 +181,39 @@ class Planner {
 
 std::string describe(const Plan& plan) {
   const Layout& layout = plan.layout;
-  const char* const exchange = layout.exchange == Exchange::kBlock     ? "one block"
-                               : layout.exchange == Exchange::kCluster ? "a cluster"
-                                                                       : "global memory";
   return std::to_string(layout.groups) + " groups of " + std::to_string(layout.group_blocks) +
          " blocks, " + std::to_string(layout.features) + " features each, " +
          std::to_string(layout.group_rows) + " rows in chunks of " +
-         std::to_string(layout.chunk_rows) + ", exchange through " + exchange;
+         std::to_string(layout.chunk_rows) + ", exchange through " + name_of(layout.exchange);
 }
 
 }  // namespace
+
+std::int64_t arrival_bytes(const Layout& layout) {
+  switch (layout.exchange) {
+    case Exchange::kCluster:
+      return 4LL * layout.chunks * layout.group_blocks;
+    case Exchange::kAsyncCluster:
+      return 2LL * layout.chunks * kBarrierBytes;
+    case Exchange::kBlock:
+    case Exchange::kGlobal:
+      break;
+  }
+  return 0;
+}
 
 std::vector<Plan> candidates(const Problem& problem, const DeviceLimits& device) {
   return Planner(problem, device).run();
 }
 
 Decision plan(const Problem& problem, const DeviceLimits& device) {
-  constexpr std::int64_t kLimit = std::int64_t{1} << 30;  // the kernels count steps in int
+  constexpr std::int64_t kLimit = std::int64_t{1}
+                                  << 30;  // the kernels count rows of the data in int
   if (device.compute_capability < 80) return {{}, "needs compute capability 8.0"};
   if (problem.steps < 1 || problem.batch < 1 || problem.hidden < 1 || problem.windows < 1)
     return {{}, "nothing to compute"};
-  if (problem.steps > kLimit || problem.hidden > 65536 || problem.batch > kLimit / problem.windows)
+  if (problem.steps > kLimit || problem.hidden > 65536 ||
+      problem.batch > kLimit / problem.windows / problem.steps)
     return {{}, "more steps or rows than the persistent kernels count"};
   const std::vector<Plan> plans = candidates(problem, device);
   const auto best = std::min_element(

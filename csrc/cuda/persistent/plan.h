@@ -31,8 +31,11 @@ struct Plan {
   int blocks() const { return layout.groups * layout.group_blocks; }
   /// All blocks have to be on the chip at once: only then may one wait for another.
   bool cooperative() const { return layout.exchange == Exchange::kGlobal; }
-  int cluster() const { return layout.exchange == Exchange::kCluster ? layout.group_blocks : 1; }
+  int cluster() const { return is_cluster(layout.exchange) ? layout.group_blocks : 1; }
 };
+
+/// Bytes of the flags or barriers of a block in a cluster; none elsewhere.
+std::int64_t arrival_bytes(const Layout& layout);
 
 struct Decision {
   std::optional<Plan> plan;

@@ -45,7 +45,7 @@ struct FmaProduct {
   using Element = C;
   static constexpr int kTile = 8;
   static constexpr int kRows = 1;
-  static constexpr int kUnits = 4;
+  static constexpr int kUnits = sizeof(C) == 8 ? 2 : 4;  // more would spill
   static constexpr int kWidth = 16 / sizeof(C);
   static constexpr int kUnitElements = 32 * kWidth;
   static constexpr int kUnitBytes = 32 * 16 * kTile;

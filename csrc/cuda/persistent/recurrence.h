@@ -128,9 +128,156 @@ class WarpWeights {
   int lane_, first_tile_, first_unit_, held_per_tile_;
 };
 
+/// body(range) for ranges that cover 0 .. count - 1, and up to twice as much: 0, 1, 2 to 3, 4 to 7.
+/// What a range stands for is computed side by side.
+template <int kFirst, int kAfter>
+struct Range {
+  static constexpr int kBegin = kFirst;
+  static constexpr int kCount = kAfter - kFirst;
+};
+template <typename Body>
+ELMAN_DEVICE void in_ranges(int count, const Body& body) {
+  static_assert(kResultsPerThread == 8 && kWarps == 8, "the ranges cover both");
+  body(Range<0, 1>());
+  if (count <= 1) return;
+  body(Range<1, 2>());
+  if (count <= 2) return;
+  body(Range<2, 4>());
+  if (count <= 4) return;
+  body(Range<4, 8>());
+}
+
+/// What the rows of a chunk have in common.
+ELMAN_DEVICE ChunkSpan span_of(const RowInfo* infos, int count, int steps) {
+  ChunkSpan span{steps, 0, 0, steps, 0};
+  for (int r = 0; r < count; ++r) {
+    span.begin = min_of(span.begin, infos[r].begin);
+    span.end = max_of(span.end, infos[r].end);
+    span.all_begun = max_of(span.all_begun, infos[r].begin);
+    span.first_end = min_of(span.first_end, infos[r].end);
+    span.arrivals_end = max_of(span.arrivals_end, infos[r].arrival + 1);
+  }
+  return span;
+}
+
+/// A chunk of a block's results, as one of its threads sees it: one feature of every row_step-th
+/// row.
+template <typename P, typename Pass>
+class ChunkResults {
+ public:
+  using C = typename P::Compute;
+
+  ELMAN_DEVICE ChunkResults(const Layout& layout, const RowInfo* infos, int count, int feature,
+                            int local_feature)
+      : layout_(layout),
+        infos_(infos),
+        count_(count),
+        feature_(feature),
+        local_feature_(local_feature),
+        first_row_(device::thread() >> layout.column_bits),
+        row_step_(kThreads >> layout.column_bits),
+        results_((count + row_step_ - 1) >> (kThreadBits - layout.column_bits)),
+        any_(local_feature < layout.features && feature < layout.hidden && first_row_ < count) {}
+
+  ELMAN_DEVICE void fetch(const Pass& pass, int s) {
+    if (!any_) return;
+    in_ranges(results_, [&](auto range) {
+      using R = decltype(range);
+      RowInfo infos[R::kCount];
+      ELMAN_UNROLL
+      for (int i = 0; i < R::kCount; ++i) infos[i] = infos_[min_of(row(R::kBegin + i), count_ - 1)];
+      ELMAN_UNROLL
+      for (int i = 0; i < R::kCount; ++i) {
+        const bool alive = row(R::kBegin + i) < count_ && s >= infos[i].begin && s < infos[i].end;
+        operands_[R::kBegin + i] = {};
+        pass.fetch(operands_[R::kBegin + i], infos[i], alive, s, feature_);
+      }
+    });
+  }
+
+  /// Adds the warps' partial sums up, in a fixed order, makes the results of step s and hands on
+  /// what enters the next step.
+  ELMAN_DEVICE void finish(const Pass& pass, const ChunkSpan& span, const Vectors<P>& vectors,
+                           const C* partials, int chunk, int s) {
+    if (!any_) return;
+    const bool failed = vectors.failed();
+    in_ranges(results_, [&](auto range) {
+      using R = decltype(range);
+      int rows[R::kCount];
+      C v[R::kCount];
+      ELMAN_UNROLL
+      for (int i = 0; i < R::kCount; ++i) {
+        rows[i] = row(R::kBegin + i);
+        v[i] = failed ? device::not_a_number<C>() : C(0);
+      }
+      in_ranges(layout_.k_warps, [&](auto warps) {
+        using W = decltype(warps);
+        ELMAN_UNROLL
+        for (int k = W::kBegin; k < W::kBegin + W::kCount; ++k) {
+          ELMAN_UNROLL
+          for (int i = 0; i < R::kCount; ++i) {
+            const int partial_row = k * layout_.chunk_rows + min_of(rows[i], count_ - 1);
+            v[i] += partials[partial_row * layout_.partial_stride + local_feature_];
+          }
+        }
+      });
+      if (s < span.arrivals_end) {
+        for_rare(rows, [&](int i, const RowInfo& info) {
+          if (info.arrival == s) v[i] += pass.arriving(info, feature_);
+        });
+      }
+      pass.template finish<R::kCount>(operands_ + R::kBegin, v, made_ + R::kBegin);
+      if (s < span.all_begun) {
+        for_rare(rows, [&](int i, const RowInfo& info) {
+          if (s < info.begin) v[i] = pass.initial(info, feature_);
+        });
+      }
+      vectors.template store<R::kCount>(chunk, s - span.begin + 1, rows, count_, local_feature_, v);
+    });
+  }
+
+  /// Stores the results of step s.
+  ELMAN_DEVICE void store(const Pass& pass, const ChunkSpan& span, int s) const {
+    if (!any_) return;
+    in_ranges(results_, [&](auto range) {
+      using R = decltype(range);
+      ELMAN_UNROLL
+      for (int i = R::kBegin; i < R::kBegin + R::kCount; ++i)
+        pass.store(operands_[i], made_[i], feature_);
+      if (s + 1 >= span.first_end) {
+        int rows[R::kCount];
+        ELMAN_UNROLL
+        for (int i = 0; i < R::kCount; ++i) rows[i] = row(R::kBegin + i);
+        for_rare(rows, [&](int i, const RowInfo& info) {
+          if (s + 1 == info.end) pass.store_last(info, made_[R::kBegin + i], feature_);
+        });
+      }
+    });
+  }
+
+ private:
+  ELMAN_DEVICE int row(int i) const { return first_row_ + i * row_step_; }
+
+  /// each(i, its RowInfo) for rows of the chunk.
+  template <int kCount, typename Each>
+  ELMAN_DEVICE void for_rare(const int (&rows)[kCount], const Each& each) const {
+    ELMAN_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      if (rows[i] < count_) each(i, infos_[rows[i]]);
+    }
+  }
+
+  const Layout& layout_;
+  const RowInfo* infos_;
+  int count_, feature_, local_feature_, first_row_, row_step_, results_;
+  bool any_;
+  typename Pass::Operands operands_[kResultsPerThread];
+  typename Pass::Result made_[kResultsPerThread];
+};
+
 /// One block's part in the recurrence: x_{s+1} = pass(W x_s), for the rows of its group and the
-/// features of its slice, over all steps. The pass (forward.h, backward.h) says what enters first,
-/// what is made of a product and what is handed on.
+/// features of its slice, over all steps. The pass (passes.h) says what enters first, what is made
+/// of a product and what is handed on.
 template <typename P, typename Pass>
 ELMAN_DEVICE void run_recurrence(const Layout& layout, const Workspace& workspace,
                                  const Weight<typename P::Storage>& weight, Pass& pass) {
@@ -138,7 +285,7 @@ ELMAN_DEVICE void run_recurrence(const Layout& layout, const Workspace& workspac
   const int thread = device::thread();
   unsigned char* const shared = device::shared_memory();
   RowInfo* const infos = reinterpret_cast<RowInfo*>(shared + layout.rows_at);
-  int* const spans = reinterpret_cast<int*>(shared + layout.spans_at);
+  ChunkSpan* const spans = reinterpret_cast<ChunkSpan*>(shared + layout.spans_at);
   const C* const partials = reinterpret_cast<const C*>(shared + layout.partials_at);
 
   const int group = device::block() / layout.group_blocks;
@@ -146,68 +293,55 @@ ELMAN_DEVICE void run_recurrence(const Layout& layout, const Workspace& workspac
   const int first_feature = rank * layout.features;
   const int first_row = group * layout.group_rows;
   const int rows = min_of(layout.group_rows, layout.rows - first_row);
-
-  // The thread's place among a chunk's results: one feature, every row_step-th row.
   const int local_feature = thread & ((1 << layout.column_bits) - 1);
   const int feature = first_feature + local_feature;
-  const bool in_slice = local_feature < layout.features && feature < layout.hidden;
-  const int row_step = kThreads >> layout.column_bits;
-  const int thread_row = thread >> layout.column_bits;
+  const auto rows_of = [&](int c) {
+    return min_of(layout.chunk_rows, rows - c * layout.chunk_rows);
+  };
 
   for (int r = thread; r < rows; r += kThreads) infos[r] = pass.info(first_row + r);
   Vectors<P> vectors(layout, workspace, group, rank, rows);
   vectors.begin();
   const WarpWeights<P> weights(layout, weight, first_feature, shared);
   device::sync();
-  for (int c = thread; c < layout.chunks; c += kThreads) {
-    int begin = layout.steps, end = 0;
-    for (int r = c * layout.chunk_rows; r < min_of(rows, (c + 1) * layout.chunk_rows); ++r) {
-      begin = min_of(begin, infos[r].begin);
-      end = max_of(end, infos[r].end);
-    }
-    spans[2 * c] = begin;
-    spans[2 * c + 1] = end;
-  }
+  for (int c = thread; c < layout.chunks; c += kThreads)
+    spans[c] = span_of(infos + c * layout.chunk_rows, rows_of(c), layout.steps);
+  const bool in_slice = local_feature < layout.features && feature < layout.hidden;
   if (in_slice) pass.start(feature);
+  device::sync();
 
   for (int c = 0; c < layout.chunks; ++c) {
-    const int first = c * layout.chunk_rows, count = min_of(layout.chunk_rows, rows - first);
-    for (int r = thread_row; r < count; r += row_step) {
-      if (in_slice)
-        vectors.store(c, 0, r, local_feature,
-                      P::to_element(pass.initial(infos[first + r], feature)));
+    if (spans[c].begin >= spans[c].end) continue;
+    const int first = c * layout.chunk_rows, count = rows_of(c);
+    for (int r = thread >> layout.column_bits; r < count && in_slice;
+         r += kThreads >> layout.column_bits) {
+      const C value = pass.initial(infos[first + r], feature);
+      vectors.template store<1>(c, 0, &r, count, local_feature, &value);
     }
     vectors.publish(c, 0, count);
   }
 
   for (int s = 0; s < layout.steps; ++s) {
     for (int c = 0; c < layout.chunks; ++c) {
-      if (s < spans[2 * c] || s >= spans[2 * c + 1]) continue;  // alike in all threads of the group
-      const int step = s - spans[2 * c];
-      const int first = c * layout.chunk_rows, count = min_of(layout.chunk_rows, rows - first);
-      // Fetched before the wait, which takes longer.
-      typename Pass::Operands operands[kResultsPerThread];
-      ELMAN_UNROLL
-      for (int i = 0; i < kResultsPerThread; ++i) {
-        const int r = thread_row + i * row_step;
-        if (in_slice && r < count) pass.fetch(operands[i], infos[first + r], s, feature);
-      }
-      const unsigned char* const entering = vectors.receive(c, step, count);
+      const ChunkSpan span = spans[c];
+      if (s < span.begin || s >= span.end) continue;  // alike in all threads of the group
+      const int count = rows_of(c);
+      ChunkResults<P, Pass> results(layout, infos + c * layout.chunk_rows, count, feature,
+                                    local_feature);
+      results.fetch(pass, s);  // before the wait, which takes longer
+      const unsigned char* const entering = vectors.receive(c, s - span.begin, count);
       weights.multiply(entering, (count + P::kRows - 1) / P::kRows * P::kRows);
       device::sync();
-      const bool failed = vectors.failed();
-      ELMAN_UNROLL
-      for (int i = 0; i < kResultsPerThread; ++i) {
-        const int r = thread_row + i * row_step;
-        if (in_slice && r < count) {
-          C sum = failed ? not_a_number<C>() : C(0);
-          for (int k = 0; k < layout.k_warps; ++k)
-            sum += partials[(k * layout.chunk_rows + r) * layout.partial_stride + local_feature];
-          const C next = pass.finish(operands[i], infos[first + r], s, feature, sum);
-          vectors.store(c, step + 1, r, local_feature, P::to_element(next));
-        }
+      results.finish(pass, span, vectors, partials, c, s);
+      // Stores to memory would delay what is published; but where the next step of another thread
+      // adds to them, they have to come before the barrier.
+      if (pass.shares_results()) results.store(pass, span, s);
+      if (s + 1 < span.end) {
+        vectors.publish(c, s - span.begin + 1, count);
+      } else {
+        device::sync();  // before the partial sums of another chunk
       }
-      vectors.publish(c, step + 1, count);
+      if (!pass.shares_results()) results.store(pass, span, s);
     }
   }
   vectors.end();

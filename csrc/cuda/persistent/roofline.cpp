@@ -4,17 +4,26 @@
 
 namespace elman::cuda::persistent {
 
+int DeviceLimits::groups_at_once(int group_blocks) const {
+  for (int i = 0; i < 4; ++i) {
+    if (group_blocks == 2 << i && clusters_at_once[i] > 0) return clusters_at_once[i];
+  }
+  return std::max(1, multiprocessors / group_blocks);
+}
+
 ProductShape product_shape(Arithmetic arithmetic) {
   switch (arithmetic) {
     case Arithmetic::kFloat64:
-      return {8, 1, 4, 64, 4096, 8, 8};
+      return {8, 1, 2, 64, 4096, 8, 8};
     case Arithmetic::kFloat32:
       return {8, 1, 4, 128, 4096, 4, 4};
     case Arithmetic::kTf32:
       return {16, 8, 16, 16, 1024, 4, 4};
-    default:
+    case Arithmetic::kBFloat16:
+    case Arithmetic::kFloat16:
       return {16, 8, 16, 32, 1024, 2, 4};
   }
+  return {};
 }
 
 DeviceRates device_rates(Arithmetic arithmetic, int compute_capability) {
@@ -32,8 +41,10 @@ DeviceRates device_rates(Arithmetic arithmetic, int compute_capability) {
     case Arithmetic::kTf32:
       rates.multiply_adds = data_centre ? 512 : 128;
       break;
-    default:
+    case Arithmetic::kBFloat16:
+    case Arithmetic::kFloat16:
       rates.multiply_adds = data_centre ? 1024 : 256;
+      break;
   }
   return rates;
 }
@@ -57,9 +68,10 @@ StepCost step_cost(const Layout& layout, Arithmetic arithmetic, const DeviceRate
                               2 * layout.k_warps * results * shape.compute_bytes;
   cost.shared_memory = chunks * shared_bytes / rates.shared_bytes;
   double barriers = 2, latency = 0;
-  if (layout.exchange == Exchange::kCluster) {
-    barriers = 3;
-    latency = rates.cluster_latency;
+  if (is_cluster(layout.exchange)) {
+    const bool async = layout.exchange == Exchange::kAsyncCluster;
+    barriers = async ? 2 : 3;
+    latency = async ? rates.async_latency : rates.cluster_latency;
     cost.exchange =
         chunks * results * shape.element_bytes * (layout.group_blocks - 1) / rates.cluster_bytes;
   } else if (layout.exchange == Exchange::kGlobal) {
@@ -67,7 +79,11 @@ StepCost step_cost(const Layout& layout, Arithmetic arithmetic, const DeviceRate
     latency = rates.global_latency;
     cost.exchange = chunks * rows * layout.vector_bytes / rates.cache_bytes;
   }
-  cost.overhead = chunks * (barriers * rates.barrier + rates.epilogue);
+  // A thread finishes 1, 2, 4 or 8 results, those that are missing included.
+  const int row_step = kThreads >> layout.column_bits;
+  int of_thread = 1;
+  while (of_thread * row_step < rows) of_thread *= 2;
+  cost.overhead = chunks * (barriers * rates.barrier + rates.epilogue + of_thread * rates.result);
   const double busy = std::max(cost.arithmetic, cost.shared_memory) + cost.exchange + cost.overhead;
   // While one chunk is on its way, the others are computed.
   cost.latency = std::max(0.0, latency - busy * (chunks - 1) / chunks);

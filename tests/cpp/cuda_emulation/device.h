@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "cuda_emulation/emulator.h"
@@ -64,10 +65,16 @@ T shuffle_xor(T value, int mask) {
   return value;
 }
 
-// Memory order: all writes are seen at once; what is checked is that the result does not depend on
-// who runs first, so these give way.
+// Memory order: a write for other blocks comes at some later time, in any order, unless a release
+// of its own block goes out before: that takes everything along that the block has written. And
+// these give way, since the result may not depend on who runs first.
+template <typename T>
+void store_for_blocks(T* p, T value) {
+  emulation::later(block(), block(), [p, value] { *p = value; });
+}
 inline void store_release(std::uint32_t* p, std::uint32_t value) {
   emulation::give_way();
+  emulation::flush();
   *p = value;
 }
 inline std::uint32_t load_acquire(const std::uint32_t* p) {
@@ -81,17 +88,61 @@ inline Vector16 load_shared_by_blocks(const void* p) {
 }
 
 inline void cluster_sync() { emulation::cluster_barrier(); }
+/// The same place in the shared memory of another block of the cluster.
+inline unsigned char* place_in(const volatile void* p, int rank) {
+  const int first = block() / emulation::cluster_size() * emulation::cluster_size();
+  return emulation::shared_memory(first + rank) +
+         (static_cast<const volatile unsigned char*>(p) - shared_memory());
+}
 template <typename T>
 T* peer(T* p, int rank) {
-  const int first = block() / emulation::cluster_size() * emulation::cluster_size();
-  const std::ptrdiff_t offset =
-      reinterpret_cast<const volatile unsigned char*>(p) - shared_memory();
-  return reinterpret_cast<T*>(emulation::shared_memory(first + rank) + offset);
+  return reinterpret_cast<T*>(place_in(p, rank));
+}
+inline void store_in(Vector16* place, int rank, const Vector16& value) {
+  emulation::later(block(), block() - block() % emulation::cluster_size() + rank,
+                   [to = peer(place, rank), value] { *to = value; });
 }
 inline void store_release_cluster(std::uint32_t* p, std::uint32_t value) {
   store_release(p, value);
 }
 inline std::uint32_t load_acquire_cluster(const std::uint32_t* p) { return load_acquire(p); }
+
+/// As mbarrier with one arrival: a phase ends when that has come, and with it all expected bytes.
+struct Barrier {
+  std::int32_t bytes;  ///< still expected; negative where they came before they were expected
+  std::uint8_t arrived, parity, started, unused;
+
+  void try_to_end() {
+    if (arrived == 0 || bytes != 0) return;
+    arrived = 0;
+    parity ^= 1;
+  }
+};
+static_assert(sizeof(Barrier) == 8);
+inline void barrier_start(Barrier* barrier) { *barrier = {0, 0, 0, 1, 0}; }
+inline void barrier_expect(Barrier* barrier, std::uint32_t bytes) {
+  emulation::give_way();
+  if (barrier->started != 1 || barrier->arrived != 0)
+    return emulation::fail("a barrier's phase is armed twice, or before it was made");
+  barrier->bytes += static_cast<std::int32_t>(bytes);
+  barrier->arrived = 1;
+  barrier->try_to_end();
+}
+inline bool barrier_done(const Barrier* barrier, std::uint32_t parity) {
+  emulation::give_way();
+  return barrier->parity != parity;
+}
+/// Comes at some later time, whatever else has been pushed or done since: no release takes it
+/// along.
+inline void push(Vector16* place, Barrier* barrier, int rank, const Vector16& value) {
+  const int target = block() / emulation::cluster_size() * emulation::cluster_size() + rank;
+  emulation::later(emulation::kNobody, target,
+                   [place = peer(place, rank), counts = peer(barrier, rank), value] {
+                     *place = value;
+                     counts->bytes -= static_cast<std::int32_t>(sizeof(value));
+                     counts->try_to_end();
+                   });
+}
 
 inline float to_compute(float x) { return x; }
 inline double to_compute(double x) { return x; }
@@ -114,6 +165,10 @@ inline float round_to_tf32(float x) {
   const std::uint32_t word = (bits(x) + 0x1000u) & ~0x1fffu;
   std::memcpy(&x, &word, 4);
   return x;
+}
+template <typename C>
+C not_a_number() {
+  return std::numeric_limits<C>::quiet_NaN();
 }
 inline float fused_multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 inline double fused_multiply_add(double a, double b, double c) { return std::fma(a, b, c); }

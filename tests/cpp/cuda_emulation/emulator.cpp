@@ -1,9 +1,11 @@
 #include "cuda_emulation/emulator.h"
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "cuda_emulation/fiber.h"
@@ -27,6 +29,11 @@ struct Barrier {
   std::vector<Thread*> waiting;
 };
 
+struct Delayed {
+  int from, to;  // blocks
+  std::function<void()> effect;
+};
+
 struct Warp {
   Barrier barrier;
   const char* operation = nullptr;
@@ -40,11 +47,15 @@ Machine* machine = nullptr;
 class Machine {
  public:
   Machine(const Launch& launch, const std::function<void()>& kernel, FiberStacks& stacks)
-      : launch_(launch), kernel_(kernel), random_(launch.seed) {
+      : launch_(launch),
+        kernel_(kernel),
+        random_(launch.seed),
+        patience_(launch.seed % 2 == 0 ? 4 : 64) {
     const int blocks = launch.blocks, warps = launch.threads / 32;
     if (launch.threads % 32 != 0 || blocks % launch.cluster != 0)
       throw std::invalid_argument("blocks consist of whole warps, grids of whole clusters");
     shared_.assign(blocks, std::vector<unsigned char>(launch.shared_bytes + kGuardBytes, kPoison));
+    ended_.assign(blocks, 0);
     block_barriers_.resize(blocks);
     for (Barrier& barrier : block_barriers_) barrier.expected = launch.threads;
     cluster_barriers_.resize(blocks / launch.cluster);
@@ -63,6 +74,8 @@ class Machine {
   Outcome run() {
     std::size_t left = threads_.size();
     while (left > 0 && outcome_.error.empty()) {
+      if (!delayed_.empty() && (ready_.empty() || random_() % patience_ == 0)) deliver();
+      if (ready_.empty() && !delayed_.empty()) continue;
       if (ready_.empty()) {
         report_deadlock();
         break;
@@ -73,8 +86,12 @@ class Machine {
       ready_.pop_back();
       ++outcome_.switches;
       switch_fiber(scheduler_, current_->fiber);
-      if (current_->done) --left;
+      if (current_->done) {
+        --left;
+        ++ended_[current_->block];
+      }
     }
+    while (!delayed_.empty() && outcome_.error.empty()) deliver();
     check_guards();
     return outcome_;
   }
@@ -87,6 +104,16 @@ class Machine {
     ready_.push_back(current_);
     leave();
   }
+  void later(int from, int to, std::function<void()> effect) {
+    delayed_.push_back({from, to, std::move(effect)});
+  }
+  void flush() {
+    const auto own = [&](const Delayed& delayed) { return delayed.from == current_->block; };
+    for (const Delayed& delayed : delayed_) {
+      if (own(delayed)) delayed.effect();
+    }
+    delayed_.erase(std::remove_if(delayed_.begin(), delayed_.end(), own), delayed_.end());
+  }
   void wait_at(Barrier& barrier, const char* name) {
     current_->waits_for = name;
     barrier.waiting.push_back(current_);
@@ -95,6 +122,10 @@ class Machine {
       barrier.waiting.clear();
     }
     leave();
+  }
+  void fail(const std::string& error) {
+    outcome_.error = error;
+    leave();  // for good
   }
   void wait_for_block() { wait_at(block_barriers_[current_->block], "the block's barrier"); }
   void wait_for_cluster() {
@@ -127,12 +158,20 @@ class Machine {
     machine->leave();
   }
 
-  void fail(const std::string& error) {
-    outcome_.error = error;
-    leave();  // for good
-  }
-
   void leave() { switch_fiber(current_->fiber, scheduler_); }
+
+  /// One of the delayed effects.
+  void deliver() {
+    const std::size_t pick = random_() % delayed_.size();
+    std::swap(delayed_[pick], delayed_.back());
+    const Delayed delayed = std::move(delayed_.back());
+    delayed_.pop_back();
+    if (delayed.to != delayed.from && ended_[delayed.to] == launch_.threads) {
+      outcome_.error = "something was on its way to a block that has ended";
+      return;
+    }
+    delayed.effect();
+  }
 
   void report_deadlock() {
     outcome_.error = "no thread can go on:";
@@ -159,6 +198,9 @@ class Machine {
   std::mt19937 random_;
   std::deque<Thread> threads_;
   std::vector<Thread*> ready_;
+  std::vector<Delayed> delayed_;
+  const unsigned patience_;  // switches between two deliveries, about
+  std::vector<int> ended_;   // threads of each block
   std::vector<std::vector<unsigned char>> shared_;
   std::vector<Barrier> block_barriers_, cluster_barriers_;
   std::vector<Warp> warps_;
@@ -185,6 +227,11 @@ int cluster_size() { return machine->launch().cluster; }
 void block_barrier() { machine->wait_for_block(); }
 void cluster_barrier() { machine->wait_for_cluster(); }
 void give_way() { machine->give_way(); }
+void later(int from, int to, std::function<void()> effect) {
+  machine->later(from, to, std::move(effect));
+}
+void flush() { machine->flush(); }
+void fail(const std::string& error) { machine->fail(error); }
 void warp_collective(const char* name, std::uint32_t* words, int count,
                      void (*compute)(WarpWords& words, int argument), int argument) {
   machine->collective(name, words, count, compute, argument);

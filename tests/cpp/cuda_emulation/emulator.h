@@ -27,8 +27,10 @@ struct Outcome {
 /// does, of whatever block. All blocks of the launch are resident. Shared memory starts as NaNs.
 ///
 /// Found are: barriers that not all threads of a block (warp, cluster) reach, different collectives
-/// met by the lanes of a warp, deadlocks, and writes right behind the shared memory.
-/// Not emulated: the weak memory order of a GPU; all writes are seen at once.
+/// met by the lanes of a warp, deadlocks, writes right behind the shared memory, and what comes
+/// `later` to a block that has ended.
+/// Of the weak memory order of a GPU what is emulated is that writes for other blocks come late
+/// (device.h); within a block all writes are seen at once.
 Outcome launch(const Launch& launch, const std::function<void()>& kernel);
 
 // For the emulated device functions (device.h), within a launch.
@@ -40,6 +42,14 @@ void block_barrier();
 void cluster_barrier();
 /// Lets others run.
 void give_way();
+/// Runs `effect`, a write of block `from`, on the memory of block `to` some time later, in any
+/// order.
+void later(int from, int to, std::function<void()> effect);
+constexpr int kNobody = -1;
+/// Runs the writes of the current block that are still to come.
+void flush();
+/// Ends the launch.
+void fail(const std::string& error);
 
 /// A collective of a warp: every lane hands in `words` words; once all 32 have, `compute` is called
 /// with [32][kWarpWords] of them and leaves the results in their place, from which each lane takes

@@ -164,8 +164,6 @@ EmulatedResult backward(const Case& c, const Values& v, const Plan& plan, std::u
       stride,
       c.grad_h_n ? grad_h_n.data() : nullptr,
       c.carry_scale ? scale.data() : nullptr,
-      c.batch,
-      1,
       delta.data()};
   EmulatedWorkspace memory(plan);
   EmulatedResult result = run<P>(plan, seed, 0, memory, [&](const Layout& l, const Workspace& w) {

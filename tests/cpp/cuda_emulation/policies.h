@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdexcept>
+
 #include "cuda/persistent/recurrence.h"
 #include "cuda/persistent/roofline.h"
 
@@ -17,9 +19,10 @@ auto with_policy(Arithmetic arithmetic, const Run& run) {
       return run(MmaProduct<float>());
     case Arithmetic::kBFloat16:
       return run(MmaProduct<device::bfloat16>());
-    default:
+    case Arithmetic::kFloat16:
       return run(MmaProduct<device::float16>());
   }
+  throw std::invalid_argument("no such arithmetic");
 }
 
 }  // namespace elman::cuda::persistent
