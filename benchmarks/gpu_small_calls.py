@@ -15,7 +15,11 @@ import torch
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
-    device = parser.parse_args().device
+    parser.add_argument("--load", help="a library with kernels that take the place of elman's own")
+    options = parser.parse_args()
+    device = options.device
+    if options.load:
+        torch.ops.load_library(options.load)
     torch.manual_seed(0)
     kinds = [
         {},
@@ -25,8 +29,8 @@ def main() -> None:
     ]
     dtypes = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
     calls = 0
-    for options, hidden_size, dtype in itertools.product(kinds, (5, 72, 264), dtypes):
-        rnn = elman.RNN(9, hidden_size, device=device, dtype=dtype, **options)
+    for kind, hidden_size, dtype in itertools.product(kinds, (5, 72, 264), dtypes):
+        rnn = elman.RNN(9, hidden_size, device=device, dtype=dtype, **kind)
         x = torch.randn(8, 5, 9, device=device, dtype=dtype, requires_grad=True)
         packed = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor([8, 8, 5, 2, 1]))
         reset = torch.rand(8, 5, device=device) < 0.3
