@@ -15,8 +15,9 @@
 #   profile    what ncu says of the kernels that are used most
 #
 # Without a STEP: build smoke tests sanitize grid profile. Results go to --out (default:
-# build/gpu/results), a file for each step, and a line for each step in summary.txt. Every step runs
-# even if one before it failed, and no longer than its limit; the exit status is 1 if one failed.
+# build/gpu/results): what the steps print in log.txt, a line for each in summary.txt, the grid in
+# grid.json and report.md, the layouts in layouts.csv. Every step runs even if one before it failed,
+# and no longer than its limit; the exit status is 1 if one failed.
 #
 # Before it is lent: `benchmarks/gpu.sh build` here, with nvcc and without a GPU (GPU_ARCHITECTURE
 # says for which one; default 90a), and build/gpu/portable travels along. --rehearse runs every step
@@ -155,8 +156,11 @@ limit() {
   esac
 }
 
+printed=$(mktemp)
+trap 'rm -f "$printed"' EXIT
 status=0
 : >"$out/summary.txt"
+: >"$out/log.txt"
 for step in "${steps[@]}"; do
   seconds=$(limit "$step") || {
     echo "There is no step $step." >&2
@@ -169,9 +173,10 @@ for step in "${steps[@]}"; do
   export build out package library device python
   timeout --kill-after=5 "$seconds" bash -c "
     load=(${load[*]@Q})
-    step_$step" >"$out/$step.txt" 2>&1
+    step_$step" >"$printed" 2>&1
   code=$?
-  tail -n "${TAIL:-40}" "$out/$step.txt"
+  tail -n "${TAIL:-40}" "$printed"
+  { echo "== $step" && cat "$printed"; } >>"$out/log.txt"
   ((code == 0)) || status=1
   case $code in
     0) word=passed ;;

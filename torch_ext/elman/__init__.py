@@ -18,8 +18,8 @@ from elman._library import cmake_prefix_path, load
 
 load()
 
-# Registered with torch: what its flop counter and its ONNX exporter make of the operators.
-from elman import flops, onnx  # noqa: E402, F401
+# Registered with torch: what its compilers, flop counter and ONNX exporter make of the operators.
+from elman import _fake, flops, onnx  # noqa: E402, F401
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert  # noqa: E402
