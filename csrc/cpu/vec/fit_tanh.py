@@ -1,65 +1,181 @@
-"""Finds the coefficients of `fast_tanh` in kernels.cpp, and measures its error in float32.
+"""Finds the constants of `tanh.h` and measures the two functions there in float32.
 
-tanh(x) = x P(x^2) / Q(x^2) on [-LIMIT, LIMIT], where tanh(LIMIT) rounds to 1: the rational
-function with the smallest largest relative error, by least squares on P - tanh(x)/x Q with weights
-adapted until the error is level (Sanathanan & Koerner 1963; Lawson 1961).
+tanh' = 1 - tanh^2 shows every error of a tanh near 1, so both functions end with one addition, of a
+correction that is small against the result: its own rounding is nearly all that is seen.
+
+`piecewise`, for 16 lookups at a time: one polynomial c0 + r (c1 + r (...)), r = |x| - centre, on
+each of 16 intervals. The centres are floats whose tanh is nearly a float, so that c0 has no error.
+
+`by_addition`, for 8 lookups at a time: tanh(|x|) = b + (1 - b^2) t / (1 + b t) with t = tanh(r) and
+b = tanh(centre), on 8 intervals likewise; t is r (1 + p r^2) / (1 + q r^2 + q' r^4) on all of them.
 """
+
+import itertools
 
 import numpy as np
 
-LIMIT = 9.02
-TERMS_P, TERMS_Q = 5, 5
+f32 = np.float32
+DEGREE = 6
+LIMIT = 12.0  # tanh rounds to 1 from 9.02 on
+EDGES = [0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 9, 11, LIMIT]
+SCALE = 1.4
+CENTRES = [0.6, 0.97, 1.75, 2.7, 4.0, 5.7]
 
 
-def fit(samples=6000, iterations=200):
-    """Returns the largest relative error and the coefficients of P and Q, constant term first."""
-    nodes = np.cos(np.pi * (np.arange(samples) + 0.5) / samples)
-    x = np.sort((nodes + 1) / 2 * LIMIT)[1:]
-    target = np.tanh(x) / x
-    powers_p = np.vander((x / LIMIT) ** 2, TERMS_P, increasing=True)
-    powers_q = np.vander((x / LIMIT) ** 2, TERMS_Q, increasing=True)
-    lawson, q = np.ones_like(x), np.ones_like(x)
-    best = (np.inf, None)
-    for iteration in range(iterations):
-        weight = np.sqrt(lawson) / (target * q)
-        matrix = np.hstack([powers_p, -powers_q[:, 1:] * target[:, None]]) * weight[:, None]
-        c = np.linalg.lstsq(matrix, target * weight, rcond=None)[0]
-        q = 1 + powers_q[:, 1:] @ c[TERMS_P:]
-        error = np.abs(powers_p @ c[:TERMS_P] / q / target - 1)
+def level_fit(columns, target, weight, iterations=60):
+    """Coefficients with the smallest largest weighted error: least squares with weights adapted
+    until the error is level (Lawson 1961).
+    """
+    scale = np.abs(columns).max(axis=0)
+    lawson, best = np.ones(len(target)), (np.inf, None)
+    for _ in range(iterations):
+        w = np.sqrt(lawson) * weight
+        c = np.linalg.lstsq(columns / scale * w[:, None], target * w, rcond=None)[0] / scale
+        error = np.abs((columns @ c - target) * weight)
         if error.max() < best[0]:
             best = (error.max(), c)
+        lawson *= error / error.max() + 1e-3
+        lawson /= lawson.mean()
+    return best[1]
+
+
+def fit_rounded(variable, powers, target, weight):
+    """Coefficients of these powers as floats: each is rounded before the next ones are fitted."""
+    rounded, target = [], target.copy()
+    for i, power in enumerate(powers):
+        columns = np.stack([variable**p for p in powers[i:]], axis=1)
+        rounded.append(f32(level_fit(columns, target, weight)[0]))
+        target -= float(rounded[-1]) * variable**power
+    return rounded
+
+
+def accurate_point(near):
+    """A float close to `near`, and its tanh, which is nearly a float as well."""
+    points = f32(near) + np.arange(-4000, 4000) * np.spacing(f32(near))
+    exact = np.tanh(points.astype(np.float64))
+    best = np.argmin(np.abs(exact.astype(f32) - exact))
+    return points[best], exact[best].astype(f32)
+
+
+def fit_interval(a, b):
+    """A centre and c0 ... c6 for the interval [a, b)."""
+    x = (a + b) / 2 + (b - a) / 2 * np.cos(np.pi * (np.arange(400) + 0.5) / 400)
+    weight = 1 / np.tanh(x)
+    if a == 0:  # through zero, and tanh(x) = x for the smallest
+        centre, c = f32(0), [f32(0), f32(1)]
+    elif a >= 7:  # from where it is 1
+        centre, c = f32(LIMIT), [f32(1)]
+    else:
+        centre, value = accurate_point((a + b) / 2)
+        c = [value]
+    r = x - float(centre)
+    rest = np.tanh(x) - sum(float(value) * r**k for k, value in enumerate(c))
+    return centre, c + fit_rounded(r, list(range(len(c), DEGREE + 1)), rest, weight)
+
+
+def fit_piecewise():
+    """Rows c0 ... c6, centre, each with a column for the leading bits of 1 + |x|: [1, 16) by
+    quarters of each power of two, in the order of the bits modulo 16.
+    """
+    table = np.zeros((DEGREE + 2, 16), f32)
+    for i, (a, b) in enumerate(itertools.pairwise(EDGES)):
+        centre, c = fit_interval(a, b)
+        column = (f32(1 + a).view(np.int32) >> 21) & 15
+        assert column == (i + 12) % 16
+        table[:, column] = [*c, centre]
+    return table
+
+
+def fit_quotient(r, weight, iterations=300):
+    """p, q and q' of t: least squares on numerator - tanh(r)/r denominator with weights adapted
+    until the error is level (Sanathanan & Koerner 1963; Lawson 1961).
+    """
+    square, target = r * r, np.tanh(r) / r
+    lawson, denominator, best = np.ones_like(r), np.ones_like(r), (np.inf, None)
+    columns = np.stack([square, -target * square, -target * square**2], axis=1)
+    for iteration in range(iterations):
+        w = np.sqrt(lawson) * weight / (target * denominator)
+        p, q, q2 = np.linalg.lstsq(columns * w[:, None], (target - 1) * w, rcond=None)[0]
+        denominator = 1 + q * square + q2 * square**2
+        error = np.abs((1 + p * square) / denominator / target - 1) * weight
+        if error.max() < best[0]:
+            best = (error.max(), (p, q, q2))
         if iteration > 10:
             lawson *= error / error.max() + 1e-3
             lawson /= lawson.mean()
-    scale = LIMIT ** (-2.0 * np.arange(max(TERMS_P, TERMS_Q)))
-    p = best[1][:TERMS_P] * scale[:TERMS_P]
-    q = np.concatenate([[1.0], best[1][TERMS_P:]]) * scale[:TERMS_Q]
-    return best[0], p, q
+    return best[1]
 
 
-def error_in_ulps(p, q):
-    """The largest and the mean error of the float32 evaluation, in units in the last place."""
-    f32 = np.float32
-    x = np.concatenate([np.linspace(1e-6, 1.2 * LIMIT, 4_000_001), np.logspace(-30, 1, 500_000)])
-    x = np.unique(x.astype(f32))
-    clamped = np.minimum(x, f32(LIMIT))
-    square = clamped * clamped
+def fit_by_addition():
+    """Rows centre, b, 1 - b^2, p (1 - b^2), b / (1 - b^2), each with a column for the leading bits
+    of 1 + SCALE |x|: [1, 16) by halves of each power of two, in the order of the bits modulo 8; and
+    q, q'.
+    """
+    near_one = 1 - 4 * 2.0**-24
+    points = [(f32(0), f32(0)), *map(accurate_point, CENTRES)]
+    points.append((f32(np.arctanh(near_one)), f32(near_one)))
+    edges = np.array([0, 0.5, 1, 2, 3, 5, 7, 11, SCALE * 9.6]) / SCALE
+    distances, weights = [], []
+    for (centre, value), a, b in zip(points, edges[:-1], edges[1:], strict=True):
+        x = np.linspace(a, b, 400) + 1e-4
+        t, value = np.tanh(x - float(centre)), float(value)
+        distances.append(x - float(centre))
+        weights.append((1 - value**2) * np.abs(t) / (1 + value * t) ** 2 / np.tanh(x))
+    r, weight = np.concatenate(distances), np.concatenate(weights)
+    p, q, q2 = fit_quotient(r[np.abs(r) > 1e-4], weight[np.abs(r) > 1e-4])
+    table = np.zeros((5, 8), f32)
+    for i, (centre, value) in enumerate(points):
+        rest = 1 - float(value) ** 2
+        table[:, (i + 6) % 8] = [centre, value, rest, p * rest, float(value) / rest]
+    return table, (f32(q), f32(q2))
 
-    def horner(coefficients):
-        value = np.full_like(square, f32(coefficients[-1]))
-        for c in coefficients[-2::-1]:  # a fused multiply-add rounds once
-            value = (value.astype(np.float64) * square + f32(c)).astype(f32)
-        return value
 
-    h = np.minimum(clamped * horner(p) / horner(q), f32(1))
-    expected = np.tanh(x.astype(np.float64))
-    error = np.abs(h - expected) / np.spacing(expected.astype(f32))
-    return error.max(), error.mean()
+def fma(a, b, c):
+    """a b + c, rounded once."""
+    """a b + c, rounded once."""
+    return (np.asarray(a, np.float64) * b + c).astype(f32)
+
+
+def piecewise(x, table):
+    """The first function in float32."""
+    """In float32, as tanh.h computes it."""
+    u = np.minimum(np.abs(x), f32(LIMIT))
+    column = ((u + f32(1)).view(np.int32) >> 21) & 15
+    r, h = u - table[DEGREE + 1, column], table[DEGREE, column]
+    for k in range(DEGREE - 1, -1, -1):
+        h = fma(h, r, table[k, column])
+    return h
+
+
+def by_addition(x, table, q):
+    """The second one."""
+    """In float32, as tanh.h computes it."""
+    u = np.minimum(np.abs(x), f32(9.6))
+    centre, b, rest, p, ratio = table[:, (fma(u, f32(SCALE), 1).view(np.int32) >> 22) & 7]
+    r = u - centre
+    square = r * r
+    numerator = r * fma(square, p, rest)
+    denominator = fma(ratio, numerator, fma(fma(q[1], square, q[0]), square, 1))
+    return b + numerator / denominator
+
+
+def report(name, function):
+    """Prints the errors of a function by intervals."""
+    """Prints the errors of a function by intervals."""
+    edges = [1e-30, 0.1, 0.2, 0.4, 0.55, *range(1, 11)]
+    print(f"{name}: units in the last place, largest relative error of 1 - tanh^2")
+    for low, high in itertools.pairwise(edges):
+        x = np.random.default_rng(0).uniform(low, high, 1_000_000).astype(f32)
+        h, exact = function(x).astype(np.float64), np.tanh(x.astype(np.float64))
+        ulps = np.abs(h - exact) / np.spacing(exact.astype(f32))
+        slope = np.abs((1 - h) * (1 + h) * np.cosh(x.astype(np.float64)) ** 2 - 1)
+        print(f"  up to {high}: {ulps.max():.2f}, {slope.max():.2e}")
 
 
 if __name__ == "__main__":
-    relative, p, q = fit()
-    largest, mean = error_in_ulps(p, q)
-    print(f"largest relative error {relative:.2e}; in float32 {largest:.2f} ulp, mean {mean:.2f}")
-    print("P", ", ".join(f"{c:.10e}" for c in p))
-    print("Q", ", ".join(f"{c:.10e}" for c in q))
+    polynomials = fit_piecewise()
+    points, quotient = fit_by_addition()
+    for row in [*polynomials, *points, quotient]:
+        print("{" + ", ".join(f"{value:.9g}F" for value in row) + "},")
+    report("piecewise", lambda x: piecewise(x, polynomials))
+    report("by_addition", lambda x: by_addition(x, points, quotient))

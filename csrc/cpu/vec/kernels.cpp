@@ -14,6 +14,7 @@
 #include "cpu/vec/load_store.h"
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
+#include "cpu/vec/tanh.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
@@ -45,28 +46,14 @@ inline bool is_dense(int64_t n, const Rows<T>& rows) {
   return rows.data == nullptr || rows.row_stride == n;
 }
 
-/// tanh in double as ATen computes it.
-inline Vectorized<double> fast_tanh(const Vectorized<double>& x) { return x.tanh(); }
-
-/// tanh in float within 6 units in the last place, several times faster than the exact one, which
-/// would take a quarter of a forward pass: x P(x^2) / Q(x^2), see fit_tanh.py. Beyond the limit
-/// tanh rounds to 1.
-inline Vectorized<float> fast_tanh(const Vectorized<float>& x) {
-  using Vec = Vectorized<float>;
-  constexpr float kLimit = 9.02F;
-  constexpr float kP[] = {9.9999997904e-01F, 1.3379721100e-01F, 3.4940382161e-03F,
-                          2.0583537638e-05F, 1.3319142916e-08F};
-  constexpr float kQ[] = {1.0F, 4.6713036347e-01F, 2.5871087358e-02F, 3.2830986550e-04F,
-                          7.7620500035e-07F};
-  const Vec clamped = at::vec::clamp(x, Vec(-kLimit), Vec(kLimit));  // NaN stays NaN
-  const Vec square = clamped * clamped;
-  Vec p(kP[4]), q(kQ[4]);
-#pragma GCC unroll 4
-  for (int i = 3; i >= 0; --i) {
-    p = at::vec::fmadd(p, square, Vec(kP[i]));
-    q = at::vec::fmadd(q, square, Vec(kQ[i]));
-  }
-  return at::vec::clamp(clamped * p / q, Vec(-1.0F), Vec(1.0F));
+/// 1 / (1 + e^-a), with e = e^-|a| and q = e / (1 + e) as 1 - q or e - e q: h near 1, and small h,
+/// are a number without error, or nearly, and something small against it.
+template <typename C>
+inline Vectorized<C> sigmoid(const Vectorized<C>& a) {
+  using Vec = Vectorized<C>;
+  const Vec e = a.abs().neg().exp();
+  const Vec q = e / (Vec(C(1)) + e);
+  return Vec::blendv(at::vec::fnmadd(e, q, e), Vec(C(1)) - q, a >= Vec(C(0)));
 }
 
 template <Activation kActivation, typename C>
@@ -77,7 +64,7 @@ inline Vectorized<C> apply(const Vectorized<C>& a) {
   } else if constexpr (kActivation == Activation::kRelu) {
     return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
   } else {
-    return Vec(C(1)) / (Vec(C(1)) + a.neg().exp());
+    return sigmoid(a);
   }
 }
 
@@ -86,7 +73,7 @@ template <Activation kActivation, typename C>
 inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorized<C>& error) {
   using Vec = Vectorized<C>;
   if constexpr (kActivation == Activation::kTanh) {
-    return error * (Vec(C(1)) - h * h);
+    return error * ((Vec(C(1)) - h) * (Vec(C(1)) + h));  // 1 - h is exact near 1, h^2 is not
   } else if constexpr (kActivation == Activation::kRelu) {
     return Vec::blendv(error, Vec(C(0)), h <= Vec(C(0)));  // selected, so that NaN passes
   } else {
