@@ -22,9 +22,10 @@ ELMAN_HOST_DEVICE A activate(A a, Activation activation) {
       return tanh(a);
     case Activation::kRelu:
       return a <= A(0) ? A(0) : a;  // NaN passes
-    default:
+    case Activation::kSigmoid:
       return A(1) / (A(1) + exp(-a));
   }
+  __builtin_unreachable();
 }
 
 /// f' from h = f(a).
@@ -35,9 +36,10 @@ ELMAN_HOST_DEVICE A slope(A h, Activation activation) {
       return A(1) - h * h;
     case Activation::kRelu:
       return h <= A(0) ? A(0) : A(1);
-    default:
+    case Activation::kSigmoid:
       return h * (A(1) - h);
   }
+  __builtin_unreachable();
 }
 
 }  // namespace elman::cuda

@@ -22,15 +22,27 @@ using ComputeTypes = testing::Types<float, double>;
 TYPED_TEST_SUITE(KernelsTest, ComputeTypes);
 
 double activation(Activation f, double a) {
-  if (f == Activation::kTanh) return std::tanh(a);
-  if (f == Activation::kRelu) return std::isnan(a) ? a : std::max(a, 0.0);
-  return 1 / (1 + std::exp(-a));
+  switch (f) {
+    case Activation::kTanh:
+      return std::tanh(a);
+    case Activation::kRelu:
+      return std::isnan(a) ? a : std::max(a, 0.0);
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-a));
+  }
+  __builtin_unreachable();
 }
 
 double derivative(Activation f, double h) {
-  if (f == Activation::kTanh) return 1 - h * h;
-  if (f == Activation::kRelu) return h <= 0 ? 0 : 1;
-  return h * (1 - h);
+  switch (f) {
+    case Activation::kTanh:
+      return 1 - h * h;
+    case Activation::kRelu:
+      return h <= 0 ? 0 : 1;
+    case Activation::kSigmoid:
+      return h * (1 - h);
+  }
+  __builtin_unreachable();
 }
 
 constexpr Activation kActivations[] = {Activation::kTanh, Activation::kRelu, Activation::kSigmoid};

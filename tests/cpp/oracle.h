@@ -46,7 +46,9 @@ using Sequence = std::vector<std::vector<torch::Tensor>>;
 
 inline torch::Tensor activate(const std::string& nonlinearity, const torch::Tensor& a) {
   if (nonlinearity == "tanh") return torch::tanh(a);
-  return nonlinearity == "relu" ? torch::relu(a) : torch::sigmoid(a);
+  if (nonlinearity == "relu") return torch::relu(a);
+  TORCH_CHECK(nonlinearity == "sigmoid", "the oracle has no nonlinearity '", nonlinearity, "'");
+  return torch::sigmoid(a);
 }
 
 /// Runs the steps first ... last (0-based) of row b, step by step. At a border inside the sequence

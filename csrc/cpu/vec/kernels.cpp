@@ -51,7 +51,7 @@ inline bool is_dense(int64_t n, const Rows<T>& rows) {
 template <typename C>
 inline Vectorized<C> sigmoid(const Vectorized<C>& a) {
   using Vec = Vectorized<C>;
-  const Vec e = a.abs().neg().exp();
+  const Vec e = (a | Vec(C(-0.0))).exp();
   const Vec q = e / (Vec(C(1)) + e);
   return Vec::blendv(at::vec::fnmadd(e, q, e), Vec(C(1)) - q, a >= Vec(C(0)));
 }
@@ -64,6 +64,7 @@ inline Vectorized<C> apply(const Vectorized<C>& a) {
   } else if constexpr (kActivation == Activation::kRelu) {
     return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
   } else {
+    static_assert(kActivation == Activation::kSigmoid);
     return sigmoid(a);
   }
 }
@@ -77,6 +78,7 @@ inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorize
   } else if constexpr (kActivation == Activation::kRelu) {
     return Vec::blendv(error, Vec(C(0)), h <= Vec(C(0)));  // selected, so that NaN passes
   } else {
+    static_assert(kActivation == Activation::kSigmoid);
     return error * h * (Vec(C(1)) - h);
   }
 }

@@ -32,14 +32,26 @@ Rounding product_rounding(Arithmetic arithmetic) {
 }
 
 double activation_of(Activation activation, double x) {
-  if (activation == Activation::kTanh) return std::tanh(x);
-  if (activation == Activation::kSigmoid) return 1 / (1 + std::exp(-x));
-  return std::max(x, 0.0);
+  switch (activation) {
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+  }
+  __builtin_unreachable();
 }
 double derivative_of(Activation activation, double h) {
-  if (activation == Activation::kTanh) return 1 - h * h;
-  if (activation == Activation::kSigmoid) return h * (1 - h);
-  return h > 0;
+  switch (activation) {
+    case Activation::kTanh:
+      return 1 - h * h;
+    case Activation::kRelu:
+      return h > 0;
+    case Activation::kSigmoid:
+      return h * (1 - h);
+  }
+  __builtin_unreachable();
 }
 
 }  // namespace
