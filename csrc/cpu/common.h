@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
 
@@ -8,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "cpu/parallel.h"
 #include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
@@ -63,7 +63,7 @@ void parallel_tasks(int64_t tasks, double flops, const Run& run) {
     return;
   }
   std::atomic<int64_t> next{0};
-  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+  parallel_parts(threads, [&](int64_t, int64_t) {
     for (int64_t i = next++; i < tasks; i = next++) run(i);
     release_matrix_unit();
   });

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <ATen/Parallel.h>
-
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -119,7 +117,7 @@ void run_team(int64_t members, int64_t columns, double step_flops, const Run& ru
     release_matrix_unit();
   };
 #if AT_PARALLEL_OPENMP
-  at::parallel_for(0, members, 1, part);  // parts run at the same time, each on a thread of its own
+  parallel_parts(members, part);  // parts run at the same time, each on a thread of its own
 #else
   part(0, members);
 #endif

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -76,7 +74,7 @@ void run_wavefront(int64_t stages, int64_t tiles, int64_t threads, const Run& ru
     }
     return false;
   };
-  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+  parallel_parts(threads, [&](int64_t, int64_t) {
     constexpr int kSpins = 2000;
     int spin = 0;
     while (done(stages - 1) < tiles) {
