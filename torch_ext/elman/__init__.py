@@ -19,13 +19,14 @@ from elman._library import cmake_prefix_path, load
 load()
 
 # Registered with torch: what its compilers, flop counter and ONNX exporter make of the operators.
-from elman import _fake, flops, onnx  # noqa: E402, F401
+from elman import _compile, _fake, flops, onnx  # noqa: E402, F401
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
 from elman.network import Network  # noqa: E402
+from elman.packing import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 from elman.random_truncation import random_truncation  # noqa: E402
 from elman.rnn import RNN  # noqa: E402
 from elman.rnn_cell import RNNCell  # noqa: E402
@@ -43,6 +44,8 @@ __all__ = [
     "convert",
     "gradient_by_lag",
     "kernel_info",
+    "pack_padded_sequence",
+    "pad_packed_sequence",
     "plot_gradient_by_lag",
     "random_truncation",
 ]

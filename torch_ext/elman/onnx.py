@@ -10,14 +10,13 @@ The models are for inference: what only gradients know (truncation, `carry_scale
 """
 
 import functools
-import importlib.abc
-import importlib.util
-import sys
 from collections.abc import Callable
 from types import ModuleType
 
 import torch
 from torch import Tensor
+
+from elman._on_import import on_import
 
 __all__: list[str] = []
 
@@ -37,6 +36,7 @@ def _decomposes(op: torch._ops.OpOverload):
     return register
 
 
+@on_import("torch.onnx._internal.exporter._decomp")
 def _join_exports(decomp: ModuleType) -> None:
     """Adds the decompositions to the table of each export.
 
@@ -53,33 +53,6 @@ def _join_exports(decomp: ModuleType) -> None:
         return {**create_table(*args, **kwargs), **_DECOMPOSITIONS}
 
     decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
-
-
-class _JoinOnImport(importlib.abc.MetaPathFinder):
-    """Joins the exports when the exporter is imported, so that importing elman need not do it."""
-
-    name = "torch.onnx._internal.exporter._decomp"
-
-    def find_spec(self, name, path, target=None):
-        if name != self.name:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
-            execute = spec.loader.exec_module
-
-            def execute_and_join(module):
-                execute(module)
-                _join_exports(module)
-
-            spec.loader.exec_module = execute_and_join
-        return spec
-
-
-if _JoinOnImport.name in sys.modules:
-    _join_exports(sys.modules[_JoinOnImport.name])
-else:
-    sys.meta_path.insert(0, _JoinOnImport())
 
 
 def _check_inference(
