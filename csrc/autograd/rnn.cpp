@@ -3,7 +3,6 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/FunctionsManual.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
@@ -11,8 +10,10 @@
 #include <string>
 
 #include "as_optional.h"
+#include "autograd/compilable_node.h"
 #include "autograd/node.h"
 #include "autograd/saved_arguments.h"
+#include "autograd/without_gil.h"
 #include "checks.h"
 #include "composite/engine.h"
 #include "ops/operators.h"
@@ -21,13 +22,40 @@
 namespace elman {
 namespace {
 
-using torch::autograd::Node;
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
 
+constexpr auto kRelease = [](SavedVariable& saved, bool /*is_output*/) { saved.reset_data(); };
+
 /// The node that elman::rnn leaves in the graph: one for a whole stack. Its edges are input, hx,
 /// then params.
-struct ElmanRnnBackward final : Node {
+struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
+  static constexpr bool traceable = true;
+
+  struct Values {
+    OwnedArguments arguments;
+    at::Tensor output, states, masks;
+
+    template <typename Visit>
+    void each(const Visit& visit) {
+      arguments.each(visit);
+      for (at::Tensor* tensor : {&output, &states, &masks}) visit(*tensor);
+    }
+
+    variable_list run(const variable_list& grads, const std::vector<bool>& wanted) const {
+      variable_list result(wanted.size());
+      if (!grads[0].defined() && !grads[1].defined()) return result;
+      std::vector<at::Tensor> made = call_rnn_backward(
+          arguments.view(), {detail::as_optional(grads[0]), detail::as_optional(grads[1]), output,
+                             Saved{states, masks}, wanted});
+      auto next = made.begin();
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        if (wanted[i]) result[i] = std::move(*next++);
+      }
+      return result;
+    }
+  };
+
   SavedArguments arguments;
   SavedVariable output, states, masks;
 
@@ -40,34 +68,88 @@ struct ElmanRnnBackward final : Node {
     masks = SavedVariable(saved.masks, false);
   }
 
-  variable_list apply(variable_list&& grads) override {
-    variable_list result(num_outputs());
-    if (!grads[0].defined() && !grads[1].defined()) return result;
-    std::vector<bool> mask(num_outputs());
-    for (size_t i = 0; i < mask.size(); ++i) mask[i] = task_should_compute_output(i);
-    const auto same = [](at::Tensor tensor, size_t /*edge*/) { return tensor; };
-    std::vector<at::Tensor> wanted = arguments.with(same, [&](const RnnArguments& args) {
-      return call_rnn_backward(
-          args, {detail::as_optional(grads[0]), detail::as_optional(grads[1]),
-                 output.unpack(getptr()), Saved{states.unpack(), masks.unpack()}, mask});
-    });
-    auto next = wanted.begin();
-    for (size_t i = 0; i < mask.size(); ++i) {
-      if (mask[i]) result[i] = std::move(*next++);
-    }
-    return result;
+  Values unpack() {
+    return {arguments.unpack(), output.unpack(getptr()), states.unpack(), masks.unpack()};
   }
 
-  void release_variables() override {
-    arguments.release();
-    for (SavedVariable* saved : {&output, &states, &masks}) saved->reset_data();
+  template <typename Self, typename Visit>
+  static void each_saved(Self& self, const Visit& visit) {
+    SavedArguments::each_saved(self.arguments, visit);
+    visit(self.output, /*is_output=*/true);
+    visit(self.states, /*is_output=*/false);
+    visit(self.masks, /*is_output=*/false);
   }
+
+  template <typename Visit>
+  void each_constant(const Visit& visit) const {
+    arguments.each_constant(visit);
+  }
+
+  void release_variables() override { each_saved(*this, kRelease); }
 };
 
 /// The node that a call's gradient leaves where it is differentiated itself. It runs the gradient
 /// again in plain ATen operators, and differentiates those. Its edges are input, hx, params,
 /// grad_output, grad_h_n.
-struct ElmanRnnBackwardBackward final : Node {
+struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward> {
+  // The plain operators of packed input depend on the values of batch_sizes.
+  static constexpr bool traceable = false;
+
+  struct Values {
+    OwnedArguments arguments;
+    std::optional<at::Tensor> grad_output, grad_h_n;
+    at::Tensor masks;
+    std::vector<bool> output_mask;
+
+    template <typename Visit>
+    void each(const Visit& visit) {
+      arguments.each(visit);
+      visit(grad_output);
+      visit(grad_h_n);
+      visit(masks);
+      visit(output_mask);
+    }
+
+    variable_list run(const variable_list& arrived, const std::vector<bool>& wanted) const {
+      const WithoutGil no_gil;  // which compiled autograd holds here, and autograd's engine refuses
+      variable_list result(wanted.size());
+      const bool create_graph = c10::GradMode::is_enabled();
+      const at::AutoGradMode enable(true);
+      std::vector<size_t> edges;
+      variable_list sources;
+      // An alias for each argument, since two of them may be one tensor, with a gradient for each.
+      // One that comes without history is of a transform that has ended, and begins anew.
+      const auto alias = [&](at::Tensor& tensor, size_t edge) {
+        if (!wanted[edge]) return;
+        edges.push_back(edge);
+        tensor = tensor.view_as(tensor);
+        if (!tensor.requires_grad()) tensor = tensor.detach().requires_grad_();
+        sources.push_back(tensor);
+      };
+      OwnedArguments aliased = arguments;
+      // The states are made again, from the arguments.
+      BackwardArguments grads{grad_output, grad_h_n, {}, Saved{{}, masks}, output_mask};
+      alias(aliased.input, 0);
+      if (aliased.hx) alias(*aliased.hx, 1);
+      for (size_t i = 0; i < aliased.params.size(); ++i) alias(aliased.params[i], i + 2);
+      if (grads.grad_output) alias(*grads.grad_output, wanted.size() - 2);
+      if (grads.grad_h_n) alias(*grads.grad_h_n, wanted.size() - 1);
+      const variable_list gradients = composite::differentiable_backward(aliased.view(), grads);
+      variable_list differentiated, errors;
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        if (!arrived[i].defined() || !gradients[i].requires_grad()) continue;
+        differentiated.push_back(gradients[i]);
+        errors.push_back(arrived[i]);
+      }
+      if (differentiated.empty() || sources.empty()) return result;
+      variable_list found =
+          torch::autograd::grad(differentiated, sources, errors, /*retain_graph=*/create_graph,
+                                create_graph, /*allow_unused=*/true);
+      for (size_t i = 0; i < edges.size(); ++i) result[edges[i]] = std::move(found[i]);
+      return result;
+    }
+  };
+
   SavedArguments arguments;
   SavedVariable grad_output, grad_h_n, masks;
   std::vector<bool> output_mask;
@@ -82,53 +164,25 @@ struct ElmanRnnBackwardBackward final : Node {
     output_mask = grads.output_mask;
   }
 
-  variable_list apply(variable_list&& arrived) override {
-    variable_list result(num_outputs());
-    const bool create_graph = c10::GradMode::is_enabled();
-    const at::AutoGradMode enable(true);
-    std::vector<size_t> edges;
-    variable_list sources;
-    // An alias for each argument, since two of them may be one tensor, with a gradient for each.
-    // One that comes without history is of a transform that has ended, and begins anew.
-    const auto alias = [&](at::Tensor tensor, size_t edge) {
-      if (!task_should_compute_output(edge)) return tensor;
-      edges.push_back(edge);
-      at::Tensor source = tensor.view_as(tensor);
-      if (!source.requires_grad()) source = source.detach().requires_grad_();
-      return sources.emplace_back(std::move(source));
-    };
-    const auto error = [&](const SavedVariable& saved, size_t edge) -> std::optional<at::Tensor> {
-      at::Tensor tensor = saved.unpack();
-      if (!tensor.defined()) return std::nullopt;
-      return alias(std::move(tensor), edge);
-    };
-    // The states are made again, from the arguments.
-    const BackwardArguments grads{error(grad_output, num_outputs() - 2),
-                                  error(grad_h_n, num_outputs() - 1),
-                                  {},
-                                  Saved{{}, masks.unpack()},
-                                  output_mask};
-    const variable_list gradients = arguments.with(alias, [&](const RnnArguments& args) {
-      return composite::differentiable_backward(args, grads);
-    });
-    variable_list differentiated, errors;
-    for (size_t i = 0; i < gradients.size(); ++i) {
-      if (!arrived[i].defined() || !gradients[i].requires_grad()) continue;
-      differentiated.push_back(gradients[i]);
-      errors.push_back(arrived[i]);
-    }
-    if (differentiated.empty() || sources.empty()) return result;
-    variable_list found =
-        torch::autograd::grad(differentiated, sources, errors, /*retain_graph=*/create_graph,
-                              create_graph, /*allow_unused=*/true);
-    for (size_t i = 0; i < edges.size(); ++i) result[edges[i]] = std::move(found[i]);
-    return result;
+  Values unpack() {
+    return {arguments.unpack(), detail::as_optional(grad_output.unpack()),
+            detail::as_optional(grad_h_n.unpack()), masks.unpack(), output_mask};
   }
 
-  void release_variables() override {
-    arguments.release();
-    for (SavedVariable* saved : {&grad_output, &grad_h_n, &masks}) saved->reset_data();
+  template <typename Self, typename Visit>
+  static void each_saved(Self& self, const Visit& visit) {
+    SavedArguments::each_saved(self.arguments, visit);
+    for (auto* saved : {&self.grad_output, &self.grad_h_n, &self.masks})
+      visit(*saved, /*is_output=*/false);
   }
+
+  template <typename Visit>
+  void each_constant(const Visit& visit) const {
+    arguments.each_constant(visit);
+    visit(output_mask);
+  }
+
+  void release_variables() override { each_saved(*this, kRelease); }
 };
 
 bool any_requires_grad(const RnnArguments& args) {

@@ -11,6 +11,59 @@
 
 namespace elman {
 
+/// Those of a call's arguments that are no tensors, as its backward pass wants them.
+struct OwnedOptions {
+  std::string nonlinearity;
+  bool has_biases = false, bidirectional = false, batch_first = false;
+  int64_t num_layers = 0, k1 = 0, k2 = 0;
+
+  template <typename Self, typename Visit>
+  static void each(Self& self, const Visit& visit) {
+    visit(self.nonlinearity);
+    visit(self.has_biases);
+    visit(self.bidirectional);
+    visit(self.batch_first);
+    visit(self.num_layers);
+    visit(self.k1);
+    visit(self.k2);
+  }
+};
+
+/// A call's arguments that own what RnnArguments refers to. Dropout is off: whoever needs its masks
+/// keeps them.
+struct OwnedArguments {
+  at::Tensor input;
+  std::optional<at::Tensor> hx, batch_sizes, reset, carry_scale;
+  std::vector<at::Tensor> params;
+  OwnedOptions options;
+
+  RnnArguments view() const {
+    return {input,
+            hx,
+            params,
+            options.has_biases,
+            options.num_layers,
+            /*dropout=*/0,
+            /*train=*/false,
+            options.bidirectional,
+            options.batch_first,
+            options.nonlinearity,
+            options.k1,
+            options.k2,
+            batch_sizes,
+            reset,
+            carry_scale};
+  }
+
+  template <typename Visit>
+  void each(const Visit& visit) {
+    visit(input);
+    for (auto* tensor : {&hx, &batch_sizes, &reset, &carry_scale}) visit(*tensor);
+    visit(params);
+    OwnedOptions::each(options, visit);
+  }
+};
+
 /// A call's arguments, kept by a node of the graph until it is run.
 class SavedArguments {
  public:
@@ -23,43 +76,48 @@ class SavedArguments {
     carry_scale_ = SavedVariable(args.carry_scale, false);
     params_.reserve(args.params.size());
     for (const at::Tensor& param : args.params) params_.emplace_back(param, false);
-    nonlinearity_ = args.nonlinearity;
-    has_biases_ = args.has_biases;
-    bidirectional_ = args.bidirectional;
-    batch_first_ = args.batch_first;
-    num_layers_ = args.num_layers;
-    k1_ = args.k1;
-    k2_ = args.k2;
+    options_ = {std::string(args.nonlinearity),
+                args.has_biases,
+                args.bidirectional,
+                args.batch_first,
+                args.num_layers,
+                args.k1,
+                args.k2};
   }
 
-  void release() {
-    for (auto* saved : {&input_, &hx_, &batch_sizes_, &reset_, &carry_scale_}) saved->reset_data();
-    for (auto& param : params_) param.reset_data();
+  OwnedArguments unpack() const {
+    OwnedArguments result{input_.unpack(),
+                          detail::as_optional(hx_.unpack()),
+                          detail::as_optional(batch_sizes_.unpack()),
+                          detail::as_optional(reset_.unpack()),
+                          detail::as_optional(carry_scale_.unpack()),
+                          {},
+                          options_};
+    result.params.reserve(params_.size());
+    for (const auto& param : params_) result.params.push_back(param.unpack());
+    return result;
   }
 
-  /// Returns use(arguments), with alias(argument, edge) in place of each differentiable one; their
-  /// edges are those of input, hx, then params. Dropout is off: whoever needs its masks keeps them.
-  template <typename Use, typename Alias>
-  auto with(const Alias& alias, const Use& use) const {
-    const at::Tensor input = alias(input_.unpack(), 0);
-    std::optional<at::Tensor> hx = detail::as_optional(hx_.unpack());
-    if (hx) hx = alias(*hx, 1);
-    std::vector<at::Tensor> params;
-    params.reserve(params_.size());
-    for (size_t i = 0; i < params_.size(); ++i) params.push_back(alias(params_[i].unpack(), i + 2));
-    return use(RnnArguments{input, hx, params, has_biases_, num_layers_, /*dropout=*/0,
-                            /*train=*/false, bidirectional_, batch_first_, nonlinearity_, k1_, k2_,
-                            detail::as_optional(batch_sizes_.unpack()),
-                            detail::as_optional(reset_.unpack()),
-                            detail::as_optional(carry_scale_.unpack())});
+  /// Visits the SavedVariables of `self`, const or not.
+  template <typename Self, typename Visit>
+  static void each_saved(Self& self, const Visit& visit) {
+    for (auto* saved :
+         {&self.input_, &self.hx_, &self.batch_sizes_, &self.reset_, &self.carry_scale_})
+      visit(*saved, /*is_output=*/false);
+    for (auto& param : self.params_) visit(param, /*is_output=*/false);
+  }
+
+  template <typename Visit>
+  void each_constant(const Visit& visit) const {
+    // How many there are decides what the graph is given.
+    visit(params_.size());
+    OwnedOptions::each(options_, visit);
   }
 
  private:
   torch::autograd::SavedVariable input_, hx_, batch_sizes_, reset_, carry_scale_;
   std::vector<torch::autograd::SavedVariable> params_;
-  std::string nonlinearity_;
-  bool has_biases_ = false, bidirectional_ = false, batch_first_ = false;
-  int64_t num_layers_ = 0, k1_ = 0, k2_ = 0;
+  OwnedOptions options_;
 };
 
 }  // namespace elman

@@ -1,5 +1,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/conj_physical.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
@@ -21,16 +22,20 @@
 namespace elman::composite {
 namespace {
 
+/// The conjugate, of real numbers themselves. Tensor::conj only marks a tensor, and where a
+/// TorchDispatchMode is active kernels run below the dispatch key that minds the mark.
+at::Tensor conjugate(const at::Tensor& x) { return x.is_complex() ? at::conj_physical(x) : x; }
+
 /// f' from h = f(a), conjugated: the gradient of a holomorphic f is multiplied by the conjugate of
 /// its derivative.
 at::Tensor derivative(const at::Tensor& h, Activation activation) {
   switch (activation) {
     case Activation::kTanh:
-      return (1 - h * h).conj();
+      return conjugate(1 - h * h);
     case Activation::kRelu:
       return h.le(0).logical_not().to(h.scalar_type());
     case Activation::kSigmoid:
-      return (h * (1 - h)).conj();
+      return conjugate(h * (1 - h));
   }
   TORCH_INTERNAL_ASSERT(false, "unknown activation");
 }
@@ -97,11 +102,11 @@ class Gradient {
   }
 
   at::Tensor weight_ih(int64_t layer, int64_t direction) const {
-    return args_.cell(layer, direction).weight_ih.to(compute_).conj();
+    return conjugate(args_.cell(layer, direction).weight_ih.to(compute_));
   }
 
   at::Tensor weight_hh(int64_t layer, int64_t direction) const {
-    return args_.cell(layer, direction).weight_hh.to(compute_).conj();
+    return conjugate(args_.cell(layer, direction).weight_hh.to(compute_));
   }
 
   /// [T, B, I or D*H] what the layer was given.
@@ -239,7 +244,7 @@ class Gradient {
 
   /// sum over t, b of total[t, b]^T conj(x[t, b]).
   static at::Tensor weight_gradient(const at::Tensor& total, const at::Tensor& x) {
-    return at::mm(total.flatten(0, 1).t(), x.flatten(0, 1).conj());
+    return at::mm(total.flatten(0, 1).t(), conjugate(x.flatten(0, 1)));
   }
 
   at::Tensor parameter_gradient(int64_t layer, int64_t direction, int64_t which) const {

@@ -3,14 +3,13 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 
 #include <string>
 #include <vector>
 
+#include "autograd/compilable_node.h"
 #include "autograd/node.h"
 #include "ops/operators.h"
 #include "stream/layout.h"
@@ -18,7 +17,6 @@
 namespace elman {
 namespace {
 
-using torch::autograd::Node;
 using torch::autograd::variable_list;
 
 /// The node of one chunk of a stream. It keeps plain tensors and not SavedVariables, whose check of
@@ -26,49 +24,94 @@ using torch::autograd::variable_list;
 /// step's forward pass and the last backward pass that goes through it, and the Jacobians are those
 /// of the weights as they are. The stretch is in the stream's own buffers, which nobody else
 /// writes.
-struct ElmanStreamBackward final : Node {
-  Stretch stretch;
-  std::vector<at::Tensor> params;
-  std::string nonlinearity;
-  bool has_biases, batched, batch_first;
-  int64_t num_layers, count;
+struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
+  static constexpr bool traceable = true;
+
+  struct Values {
+    Stretch stretch;
+    std::vector<at::Tensor> params;
+    std::string nonlinearity;
+    bool has_biases = false, batched = false, batch_first = false;
+    int64_t num_layers = 0, count = 0;
+
+    template <typename Visit>
+    void each(const Visit& visit) {
+      each_tensor(*this, visit);
+      each_constant(*this, visit);
+    }
+    template <typename Self, typename Visit>
+    static void each_tensor(Self& self, const Visit& visit) {
+      auto& s = self.stretch;
+      for (auto* tensor : {&s.input, &s.before, &s.output, &s.states, &s.masks}) visit(*tensor);
+      visit(s.reset);
+      visit(s.carry_scale);
+      visit(self.params);
+    }
+    template <typename Self, typename Visit>
+    static void each_constant(Self& self, const Visit& visit) {
+      visit(self.nonlinearity);
+      for (auto* flag : {&self.has_biases, &self.batched, &self.batch_first}) visit(*flag);
+      for (auto* number : {&self.num_layers, &self.count}) visit(*number);
+    }
+
+    variable_list run(const variable_list& grads, const std::vector<bool>& wanted) const {
+      variable_list result(wanted.size());
+      if (!grads[0].defined()) return result;
+      std::vector<at::Tensor> made;
+      {
+        const at::AutoDispatchBelowADInplaceOrView guard;
+        made = compute(grads[0], wanted);
+      }
+      auto next = made.begin();
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        if (wanted[i]) result[i] = std::move(*next++);
+      }
+      return result;
+    }
+
+    std::vector<at::Tensor> compute(const at::Tensor& grad, const std::vector<bool>& wanted) const {
+      std::vector<bool> mask = wanted;
+      mask.insert(mask.begin() + 1, /*hx=*/false);
+      const c10::SymInt first = stretch.output.sym_size(0) - count;
+      // The chunk owns its own outputs' losses; those before it have been propagated by then.
+      const auto grad_output = at::zeros_like(stretch.output);
+      grad_output.narrow_symint(0, first, count)
+          .copy_(chunk_from_caller(grad, batched, batch_first));
+      auto made = call_rnn_backward(
+          {stretch.input, stretch.before, params, has_biases, num_layers, /*dropout=*/0,
+           /*train=*/false, /*bidirectional=*/false, /*batch_first=*/false, nonlinearity, /*k1=*/0,
+           /*k2=*/0, std::nullopt, stretch.reset, stretch.carry_scale},
+          {grad_output, std::nullopt, stretch.output, Saved{stretch.states, stretch.masks}, mask});
+      if (mask[0]) {
+        made[0] = chunk_to_caller(made[0].narrow_symint(0, first, count), batched, batch_first);
+      }
+      return made;
+    }
+  };
+
+  Values values;
 
   std::string name() const override { return "ElmanStreamBackward"; }
 
   variable_list apply(variable_list&& grads) override {
-    variable_list result(num_outputs());
-    if (!grads[0].defined()) return result;
-    TORCH_CHECK(!params.empty(), torch::autograd::ERR_BACKWARD_TWICE);
-    std::vector<bool> mask{task_should_compute_output(0), /*hx=*/false};
-    for (size_t i = 1; i < num_outputs(); ++i) mask.push_back(task_should_compute_output(i));
-    std::vector<at::Tensor> wanted;
-    {
-      const at::AutoDispatchBelowADInplaceOrView guard;
-      wanted = compute(grads[0], mask);
-    }
-    auto next = wanted.begin();
-    for (size_t i = 0; i < num_outputs(); ++i) {
-      if (task_should_compute_output(i)) result[i] = std::move(*next++);
-    }
+    variable_list result = CompilableNode::apply(std::move(grads));
     if (c10::GradMode::is_enabled()) refuse_double_backward(result);
     return result;
   }
 
-  std::vector<at::Tensor> compute(const at::Tensor& grad, const std::vector<bool>& mask) const {
-    const int64_t steps = stretch.output.size(0);
-    // The chunk owns its own outputs' losses; those before it have been propagated by then.
-    const auto grad_output = at::zeros_like(stretch.output);
-    grad_output.narrow(0, steps - count, count)
-        .copy_(chunk_from_caller(grad, batched, batch_first));
-    auto wanted = call_rnn_backward(
-        {stretch.input, stretch.before, params, has_biases, num_layers, /*dropout=*/0,
-         /*train=*/false, /*bidirectional=*/false, /*batch_first=*/false, nonlinearity, /*k1=*/0,
-         /*k2=*/0, std::nullopt, stretch.reset, stretch.carry_scale},
-        {grad_output, std::nullopt, stretch.output, Saved{stretch.states, stretch.masks}, mask});
-    if (mask[0]) {
-      wanted[0] = chunk_to_caller(wanted[0].narrow(0, steps - count, count), batched, batch_first);
-    }
-    return wanted;
+  Values unpack() const {
+    TORCH_CHECK(!values.params.empty(), torch::autograd::ERR_BACKWARD_TWICE);
+    return values;
+  }
+
+  template <typename Self, typename Visit>
+  static void each_saved(Self& self, const Visit& visit) {
+    Values::each_tensor(self.values, [&](auto& tensor) { visit(tensor, /*is_output=*/false); });
+  }
+
+  template <typename Visit>
+  void each_constant(const Visit& visit) const {
+    Values::each_constant(values, visit);
   }
 
   /// Under create_graph: derivatives of the gradient would have to go through states that older
@@ -84,8 +127,8 @@ struct ElmanStreamBackward final : Node {
   }
 
   void release_variables() override {
-    stretch = {};
-    params.clear();
+    values.stretch = {};
+    values.params.clear();
   }
 };
 
@@ -99,14 +142,14 @@ void record_gradient(const at::Tensor& output, const at::Tensor& input, const St
                      const Stretch& stretch, int64_t count) {
   const auto node = make_node<ElmanStreamBackward>();
   node->set_next_edges(torch::autograd::collect_next_edges(input, module.params));
-  node->stretch = stretch;
-  node->params = module.params.vec();
-  node->nonlinearity = module.nonlinearity;
-  node->has_biases = module.has_biases;
-  node->batched = input.dim() == 3;
-  node->batch_first = module.batch_first;
-  node->num_layers = module.num_layers;
-  node->count = count;
+  node->values = {stretch,
+                  module.params.vec(),
+                  std::string(module.nonlinearity),
+                  module.has_biases,
+                  /*batched=*/input.dim() == 3,
+                  module.batch_first,
+                  module.num_layers,
+                  count};
   torch::autograd::set_history(output, node);
 }
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from samples import REPRESENTATIVE, Case, assert_close, make, to_double
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
 
@@ -87,6 +88,21 @@ def test_complex_calls_equal_brute_force(options):
         sample.carry_scale = sample.carry_scale.real
     assert_close(sample.run(), oracle.forward(sample))
     assert_close(sample.gradients(), oracle.gradients(sample))
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
+def test_complex_gradients_under_a_dispatch_mode(nonlinearity):
+    """Below a TorchDispatchMode nobody minds the mark that Tensor.conj leaves on a tensor."""
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            return function(*args, **(kwargs or {}))
+
+    sample = make(Case(num_layers=2, nonlinearity=nonlinearity, dtype=torch.complex128))
+    expected = sample.run(), sample.gradients()
+    with Mode():
+        assert_close(sample.run(), expected[0])
+        assert_close(sample.gradients(), expected[1])
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)

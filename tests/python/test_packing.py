@@ -22,7 +22,9 @@ class Tagger(torch.nn.Module):
     """Packs, runs an RNN, pads and goes on, all in one forward, as programs do. `packing` has the
     two functions."""
 
-    def __init__(self, packing, batch_first=False, enforce_sorted=True, rnn=torch.nn.RNN, **padding):
+    def __init__(
+        self, packing, batch_first=False, enforce_sorted=True, rnn=torch.nn.RNN, **padding
+    ):
         super().__init__()
         self.rnn = rnn(4, 6, 2, batch_first=batch_first, bidirectional=True)
         self.out = torch.nn.Linear(12, 3)
@@ -35,9 +37,7 @@ class Tagger(torch.nn.Module):
             x.relu(), lengths, self.batch_first, self.enforce_sorted
         )
         states, h_n = self.rnn(packed)
-        padded, lengths = self.packing.pad_packed_sequence(
-            states, self.batch_first, **self.padding
-        )
+        padded, lengths = self.packing.pad_packed_sequence(states, self.batch_first, **self.padding)
         return self.out(padded).tanh(), h_n.square(), lengths.double()
 
 
