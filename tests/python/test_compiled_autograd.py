@@ -1,4 +1,5 @@
-"""Compiled autograd over elman's nodes: the gradients of eager, at other sizes than the captured."""
+"""Compiled autograd over elman's nodes: the gradients of eager, at other sizes than those that were
+captured."""
 
 import contextlib
 

@@ -19,7 +19,7 @@ from elman._library import cmake_prefix_path, load
 load()
 
 # Registered with torch: what its compilers, flop counter and ONNX exporter make of the operators.
-from elman import _compile, _fake, flops, onnx  # noqa: E402, F401
+from elman import _compile, _dtensor, _fake, _per_sample, flops, onnx  # noqa: E402, F401
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert  # noqa: E402
