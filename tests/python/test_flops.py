@@ -60,3 +60,16 @@ def test_packed_and_cell():
     with torch.no_grad():
         assert count(lambda: rnn(packed)) == 8 * 2 * 6 * (4 + 6)
         assert count(lambda: cell(torch.randn(3, 4))) == 3 * 2 * 6 * (4 + 6)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}], ids=str)
+@pytest.mark.parametrize("needs_hx", [False, True])
+def test_windows_that_all_reach_the_first_step_count_as_one(options, needs_hx):
+    rnn, x = elman.RNN(4, 5, **options), torch.randn(9, 3, 4)
+    hx = torch.randn(rnn.num_layers, 3, 5, requires_grad=needs_hx)
+    full = count(lambda: train(rnn, x, hx))
+    for truncation in ((1, 9), (2, 50), (5, 50), 9, 20):
+        rnn.truncation = truncation
+        assert count(lambda: train(rnn, x, hx)) == full
+    rnn.truncation = (1, 8)  # the last window does not
+    assert count(lambda: train(rnn, x, hx)) != full

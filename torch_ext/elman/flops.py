@@ -78,12 +78,12 @@ def _rnn_backward_flop(
     else:
         steps = input[1 if batch_first and len(input) == 3 else 0]
     needs_input, needs_hx, *needs_params = output_mask
+    windows = 1 if k1 == 0 else len(range(0, steps, k1))
     covered, from_start = _steps_back(steps, k1, k2)
-    if k1 < k2 and from_start == len(range(0, steps, k1)):
-        covered, from_start = steps, 1  # every window starts at step 1: run as one
+    if k1 < k2 and from_start == windows:
+        covered, from_start, windows = steps, 1, 1  # every window starts at step 1: run as one
 
     # The error through time: no product at a window's first step, unless it goes on into hx.
-    windows = 1 if k1 == 0 else len(range(0, steps, k1))
     back = covered - windows + (from_start if needs_hx else 0)
     flops = num_layers * hh * back // steps
     # The error down the stack: for each window by itself where they overlap.
