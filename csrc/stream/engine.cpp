@@ -9,6 +9,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/ScalarType.h>
+#include <torch/csrc/autograd/graph_task.h>
 
 #include <utility>
 #include <vector>
@@ -89,6 +90,11 @@ std::optional<at::Tensor> StreamEngine::border_scale(
 at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& module,
                                  const std::optional<at::Tensor>& reset,
                                  const std::optional<at::Tensor>& carry_scale) {
+  // Where activation checkpointing runs a region a second time, the chunk would be taken twice.
+  TORCH_CHECK(torch::autograd::get_current_graph_task_id() == -1,
+              "A stream takes each chunk once and cannot be called during a backward pass, where "
+              "activation checkpointing (torch.utils.checkpoint) runs its region again; call the "
+              "stream outside of the region");
   const Cast cast(input, module.params);
   StreamModule now = module;
   now.params = cast.params;

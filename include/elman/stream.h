@@ -22,6 +22,9 @@ class StreamEngine;
 /// backward pass. A chunk's backward pass costs that of one call over k2 steps. It works with every
 /// optimizer.
 ///
+/// A call during a backward pass, as activation checkpointing would make it, is refused. A
+/// `forward` of a class that derives from `RNNImpl` plays no part: in C++ it is not virtual.
+///
 /// It owns no parameters and is no Module: `parameters()`, devices and `train()` are the module's,
 /// whose own truncation plays no part here. One direction only.
 ///

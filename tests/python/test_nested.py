@@ -80,6 +80,41 @@ def test_inside_a_model():
     assert h_n.shape == (1, len(LENGTHS), 6)
 
 
+def test_the_longest_length_stays():
+    rnn, tensors = elman.RNN(4, 6, dtype=torch.float64), sequences()
+    output, _ = rnn(nested(tensors))
+    padded = torch.nested.to_padded_tensor(output, 0.0)
+    expected = torch.nn.utils.rnn.pad_sequence([rnn(x)[0] for x in tensors], batch_first=True)
+    assert_close(padded, expected)
+    for result in (output, rnn(with_holes(tensors))[0]):
+        assert (result._min_seqlen, result._max_seqlen) == (min(LENGTHS), max(LENGTHS))
+
+
+def test_under_another_default_device():
+    rnn, input = elman.RNN(4, 6, dtype=torch.float64), nested(sequences())
+    expected = rnn(input)
+    with torch.device("meta"):
+        output, h_n = rnn(input)
+    assert_close([output.values(), h_n], [expected[0].values(), expected[1]])
+
+
+def test_kernel_info_is_that_of_packed_input():
+    rnn, tensors = elman.RNN(4, 6, dtype=torch.float64), sequences()
+    packed = torch.nn.utils.rnn.pack_sequence(tensors, enforce_sorted=False)
+    assert elman.kernel_info(rnn, nested(tensors)) == elman.kernel_info(rnn, packed)
+
+
+def test_what_takes_padded_input_only_says_so():
+    rnn, input = elman.RNN(4, 6, dtype=torch.float64), nested(sequences())
+    message = r"input should be a padded Tensor, got a nested one \(torch.jagged\)"
+    with pytest.raises(TypeError, match=message):
+        elman.Stream(rnn, 5, 5)(input)
+    with pytest.raises(TypeError, match=message):
+        elman.gradient_by_lag(rnn, input, max_lag=2)
+    with pytest.raises(TypeError, match=message):
+        elman.kernel_info(elman.RNNCell(4, 6), input)
+
+
 WRONG = {
     "strided": (
         lambda: torch.nested.nested_tensor([torch.zeros(2, 4)]),

@@ -1,6 +1,8 @@
 """torch.jit.script of the modules: bare, inside others, saved and loaded, trained."""
 
+import copy
 import io
+import types
 
 import elman
 import pytest
@@ -106,19 +108,6 @@ def test_scripted_dropout_follows_train_and_eval():
     assert torch.equal(scripted(x)[0], scripted(x)[0])
 
 
-def test_module_that_was_scripted_inside_another_is_still_an_rnn():
-    parent = torch.nn.Sequential(elman.RNN(4, 6, truncation=(2, 3)))
-    text = repr(parent)
-    torch.jit.script(parent)
-    assert isinstance(parent[0], elman.RNN)
-    assert repr(parent) == text
-    assert parent[0].truncation == (2, 3)
-    packed = torch.nn.utils.rnn.pack_sequence([torch.randn(3, 4), torch.randn(2, 4)])
-    assert parent[0](packed)[1].shape == (1, 2, 6)
-    x = torch.randn(5, 3, 4)
-    assert_close(torch.jit.script(parent)(x), parent(x))
-
-
 class OnPackedInput(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -127,13 +116,22 @@ class OnPackedInput(torch.nn.Module):
     def forward(
         self, input: PackedSequence, hx: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        output, h_n = self.rnn(input, hx)
+        return output.data, h_n
+
+
+class OnPackedInputByName(OnPackedInput):
+    def forward(
+        self, input: PackedSequence, hx: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         output, h_n = self.rnn.forward_with_packed_input(input, hx)
         return output.data, h_n
 
 
+@pytest.mark.parametrize("cls", [OnPackedInput, OnPackedInputByName])
 @pytest.mark.parametrize("enforce_sorted", [True, False])
-def test_packed_input_scripted(enforce_sorted):
-    module = OnPackedInput()
+def test_packed_input_scripted(cls, enforce_sorted):
+    module = cls()
     script = save_and_load(torch.jit.script(module))
     lengths = (5, 3, 2) if enforce_sorted else (2, 5, 3)
     packed = pack_sequence([torch.randn(n, 4) for n in lengths], enforce_sorted=enforce_sorted)
@@ -144,8 +142,32 @@ def test_packed_input_scripted(enforce_sorted):
             torch.autograd.grad(actual[0].square().sum(), list(script.parameters())),
             torch.autograd.grad(expected[0].square().sum(), list(module.parameters())),
         )
-    bare = torch.jit.script(module.rnn)
+    bare = save_and_load(torch.jit.script(module.rnn))
     assert_close(bare.forward_with_packed_input(packed)[1], module(packed, None)[1])
+    inside = torch.jit.script(module).rnn
+    assert_close(inside(packed)[1], module(packed, None)[1])
+    assert_close(inside(packed.data.unsqueeze(1)), module.rnn(packed.data.unsqueeze(1)))
+
+
+class NetworkOnPackedInput(torch.nn.Module):
+    def __init__(self, mapping: str):
+        super().__init__()
+        self.network = elman.Network(4, 6, 2, mapping=mapping, output="softmax")
+
+    def forward(self, input: PackedSequence) -> torch.Tensor:
+        return self.network(input)[0].data
+
+
+@pytest.mark.parametrize("mapping", ["many_to_many", "many_to_one"])
+def test_a_network_with_packed_input_scripted(mapping):
+    module = NetworkOnPackedInput(mapping)
+    packed = pack_sequence([torch.randn(n, 4) for n in (2, 5, 3)], enforce_sorted=False)
+    script = torch.jit.script(module)
+    assert_close(save_and_load(script)(packed), module(packed))
+    y, h_n = script.network(packed)
+    assert_close([y.data, h_n], [module(packed), module.network(packed)[1]])
+    x = torch.randn(5, 3, 4)
+    assert_close(script.network(x), module.network(x))
 
 
 @pytest.mark.parametrize("make_module", MODULES.values(), ids=MODULES)
@@ -195,3 +217,141 @@ def test_parametrized_weights_are_refused():
     torch.nn.utils.parametrize.register_parametrization(rnn, "weight_hh_l0", torch.nn.Identity())
     with pytest.raises(RuntimeError, match="weight_hh_l0 is not a Parameter"):
         torch.jit.script(rnn)
+
+
+class Parent(torch.nn.Module):
+    def __init__(self, child: torch.nn.Module):
+        super().__init__()
+        self.child = child
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.child(x)[0]
+
+
+EAGER = {
+    "RNN": lambda: elman.RNN(4, 6, 2, dropout=0.5, truncation=(2, 3)),
+    "Network": lambda: elman.Network(4, 6, 2, num_layers=2, dropout=0.5),
+    "cell": lambda: elman.RNNCell(4, 6),
+}
+
+
+@pytest.mark.parametrize("make_child", EAGER.values(), ids=EAGER)
+def test_the_eager_model_is_what_it_was(make_child):
+    model = Parent(make_child())
+    child, text = model.child, repr(model)
+    inside = list(model.modules())
+    script = torch.jit.script(model)
+    assert all(a is b for a, b in zip(model.modules(), inside, strict=True))
+    assert model.child is child
+    assert repr(model) == text
+    copied = copy.deepcopy(model)  # attributes that the compiler left do no harm
+    model.eval()
+    assert not any(module.training for module in inside)
+    x = torch.randn(3, 4) if isinstance(child, elman.RNNCell) else torch.randn(5, 3, 4)
+    assert_close(script.eval()(x), model(x))
+    assert_close(copied.eval()(x), model(x))
+    torch.jit.script(child)  # and again by itself, and again inside
+    assert_close(torch.jit.script(model).eval()(x), model(x))
+    assert model.child is child
+
+
+def test_variables_and_streams_go_on_with_the_model():
+    model = Parent(rnn := elman.RNN(4, 6, 2, dropout=0.5))
+    stream = elman.Stream(rnn, 5, 5)
+    torch.jit.script(model)
+    model.eval()
+    x = torch.randn(5, 3, 4)
+    first = stream(x)
+    stream.reset()
+    assert torch.equal(stream(x), first)  # no dropout: eval() has reached the stream
+    rnn.truncation = 2
+    assert model.child.truncation == (2, 2)
+    zeros = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    model.load_state_dict(zeros, assign=True)
+    assert not rnn.weight_hh_l0.any()
+
+
+def test_weights_assigned_before_scripting_are_compiled():
+    rnn = elman.RNN(4, 6)
+    rnn._parameters["weight_hh_l0"] = torch.nn.Parameter(torch.zeros(6, 6))
+    x = torch.randn(5, 3, 4)
+    assert_close(torch.jit.script(Parent(rnn))(x), rnn(x)[0])
+    assert_close(torch.jit.script(rnn)(x), rnn(x))
+
+
+class Named(elman.RNN):
+    """A subclass without a forward of its own, with a method for scripts."""
+
+    @torch.jit.export
+    def width(self) -> int:
+        return self.hidden_size
+
+
+class Summed(elman.RNN):
+    """A subclass whose forward TorchScript can compile."""
+
+    def forward(
+        self, input: torch.Tensor, hx: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return input + self.weight_hh_l0.sum(), torch.zeros(1)
+
+
+class Residual(elman.RNN):
+    """One whose forward it cannot."""
+
+    def forward(self, input, hx=None):
+        output, h_n = super().forward(input, hx)
+        return output + input, h_n
+
+
+class Doubled(elman.Network):
+    def forward(self, input, hx=None, *, steps=None):
+        y, h_n = super().forward(input, hx, steps=steps)
+        return 2 * y, h_n
+
+
+@pytest.mark.parametrize("cls", [Named, Summed])
+def test_subclasses(cls):
+    x, rnn = torch.randn(5, 3, 4), cls(4, 6)
+    assert_close(torch.jit.script(Parent(rnn))(x), rnn(x)[0])
+    bare = save_and_load(torch.jit.script(rnn))
+    assert_close(bare(x), rnn(x))
+    if cls is Named:
+        assert bare.width() == torch.jit.script(Parent(rnn)).child.width() == 6
+
+
+@pytest.mark.parametrize("make_child", [lambda: Residual(4, 4), lambda: Doubled(4, 6, 2)])
+def test_subclasses_that_torchscript_cannot_compile(make_child):
+    model = Parent(make_child())
+    child, x = model.child, torch.randn(5, 3, 4)
+    expected = model(x)
+    for module in (model, child):
+        with pytest.raises(RuntimeError, match=rf"{type(child).__name__}\.forward calls super"):
+            torch.jit.script(module)
+    assert model.child is child
+    assert_close(model(x), expected)
+
+
+def test_keyword_only_arguments_of_a_subclass_are_refused_by_name():
+    class Keyed(elman.RNN):
+        def forward(self, input, *, scale: float = 1.0):
+            return scale * input
+
+    with pytest.raises(RuntimeError, match=r"Keyed\.forward has keyword-only arguments"):
+        torch.jit.script(Keyed(4, 6))
+
+
+def test_a_replaced_forward_is_compiled():
+    rnn = elman.RNN(4, 6)
+    rnn.forward = types.MethodType(Summed.forward, rnn)
+    x = torch.randn(5, 3, 4)
+    assert_close(torch.jit.script(Parent(rnn))(x), rnn(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+def test_tracing_compiles_nothing():
+    rnn = elman.RNN(4, 6)
+    rnn.register_forward_hook(lambda module, args, output: (2 * output[0], output[1]))
+    model, x = Parent(rnn), torch.randn(5, 3, 4)
+    assert_close(torch.jit.trace(model, x)(x), model(x))
+    assert not hasattr(rnn, "forward__0")

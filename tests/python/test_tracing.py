@@ -146,3 +146,101 @@ def test_symbolic_trace_of_the_bare_modules():
         torch.autograd.grad(rnn(x)[0].square().sum(), weights),
     )
     assert_close(torch.fx.symbolic_trace(cell)(x[0], hx[0]), cell(x[0], hx[0]))
+
+
+class Residual(elman.RNN):
+    def forward(self, input, hx=None):
+        output, h_n = super().forward(input, hx)
+        return output + input, h_n
+
+
+class ResidualCell(elman.RNNCell):
+    def forward(self, input, hx=None):
+        return super().forward(input, hx) + input
+
+
+class Doubled(elman.Network):
+    def forward(self, input, hx=None, *, steps=None):
+        y, h_n = super().forward(input, hx, steps=steps)
+        return 2 * y, h_n
+
+
+class Plain(elman.RNN):
+    """A subclass without a forward of its own."""
+
+
+class Parent(torch.nn.Module):
+    def __init__(self, child):
+        super().__init__()
+        self.child = child
+
+    def forward(self, x):
+        return self.child(x)
+
+
+SUBCLASSES = {
+    "RNN": (lambda: Residual(4, 4, 2, truncation=2), [torch.ops.elman.rnn.default]),
+    "cell": (lambda: ResidualCell(4, 4), [torch.ops.elman.rnn_cell]),
+    "Network": (lambda: Doubled(4, 6, 3), ["child.rnn", "child.out"]),
+    "no forward of its own": (lambda: Plain(4, 4), ["child"]),
+}
+
+
+@pytest.mark.parametrize(("make_child", "recorded"), SUBCLASSES.values(), ids=SUBCLASSES)
+def test_symbolic_trace_of_a_subclass_does_once_what_it_does(make_child, recorded):
+    module = Parent(make_child())
+    traced = torch.fx.symbolic_trace(module)
+    assert [node.target for node in traced.graph.nodes if node.target in recorded] == recorded
+    x = torch.randn(3, 4) if isinstance(module.child, elman.RNNCell) else torch.randn(7, 3, 4)
+    actual, expected = traced(x), module(x)
+    assert_close(actual, expected)
+    weights = list(module.parameters())
+    losses = [(y[0] if isinstance(y, tuple) else y).square().sum() for y in (actual, expected)]
+    assert_close(*(torch.autograd.grad(loss, weights) for loss in losses))
+
+
+def test_symbolic_trace_of_an_object_whose_forward_was_replaced():
+    module = Parent(rnn := elman.RNN(4, 4))
+    rnn.forward = Residual.forward.__get__(Residual(4, 4))
+    with pytest.raises(NameError, match="not installed as a submodule"):
+        torch.fx.symbolic_trace(module)  # that one is not in the model
+
+
+class Decoder(torch.nn.Module):
+    """Of whose arguments only a state is traced: what it begins with is a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.cell = elman.RNN(4, 6), elman.RNNCell(4, 6)
+        self.network = elman.Network(4, 6, 4, mapping="one_to_many")
+        self.register_buffer("start", torch.randn(3, 4))
+
+    def forward(self, state):
+        output, h_n = self.rnn(torch.ones(5, 3, 4), state)
+        h = self.cell(self.start, h_n[0])
+        return output, h, self.network(self.start, state, steps=3)[0]
+
+
+def test_symbolic_trace_where_only_the_state_is_traced():
+    module, state = Decoder(), torch.randn(1, 3, 6)
+    traced = torch.fx.symbolic_trace(module)
+    leaves = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    assert leaves == ["rnn", "cell"] + 3 * ["network.rnn", "network.out"]
+    assert_close(traced(state), module(state))
+
+
+class Resets(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = elman.RNN(4, 6, 2, dropout=0.5)
+        self.register_buffer("x", torch.randn(5, 3, 4))
+
+    def forward(self, reset, carry_scale):
+        return self.rnn(self.x, reset=reset)[0] + self.rnn(self.x, carry_scale=carry_scale)[0]
+
+
+def test_symbolic_trace_where_only_an_option_is_traced():
+    module, args = Resets(), (torch.rand(5, 3) < 0.3, torch.rand(5, 3))
+    traced = torch.fx.symbolic_trace(module)
+    assert [node.op for node in traced.graph.nodes].count("call_module") == 2
+    assert_close(traced.eval()(*args), module.eval()(*args))  # leaves follow eval()

@@ -23,7 +23,7 @@ def to_packed(input: Tensor) -> tuple[PackedSequence, Tensor]:
             f"lengths {on_cpu.tolist()}"
         )
     ordered, order = on_cpu.sort(descending=True, stable=True)
-    steps = torch.arange(int(ordered[0])).unsqueeze(1)
+    steps = torch.arange(int(ordered[0]), device="cpu").unsqueeze(1)
     alive = ordered > steps  # [T, B]
     rows = (offsets[:-1].cpu()[order] + steps)[alive].to(input.device)
     order = order.to(input.device)
@@ -37,7 +37,13 @@ def from_packed(packed: PackedSequence, rows: Tensor, like: Tensor) -> Tensor:
     """
     data = packed.data
     values = data.new_zeros(like.values().size(0), data.size(1)).index_copy(0, rows, data)
-    return torch.nested.nested_tensor_from_jagged(values, like.offsets(), like.lengths())
+    return torch.nested.nested_tensor_from_jagged(
+        values,
+        like.offsets(),
+        like.lengths(),
+        min_seqlen=int((packed.batch_sizes == packed.batch_sizes[0]).sum()),
+        max_seqlen=packed.batch_sizes.size(0),
+    )
 
 
 def _check(input: Tensor) -> None:

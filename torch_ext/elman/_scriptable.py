@@ -1,25 +1,150 @@
-"""What `torch.jit.script` compiles in place of an `RNN`."""
+"""What `torch.jit.script` compiles of an `RNN` or a `Network`.
 
-from typing import ClassVar
+TorchScript refuses keyword-only arguments with defaults and has one type for each argument, so it
+cannot compile their `forward`. As in torch.nn.RNN, a script has overloads in its place, which the
+compiler finds by the list `__overloads__`: one for tensors, one for packed sequences. The eager
+module stays as it is, in the place where it is.
+
+A module with overloads has no `forward` in TorchScript, which is enough for modules that contain
+it, but a bare one could not be called. So in place of a bare module a twin is compiled, which has
+one more method.
+"""
+
+import functools
+import sys
+import types
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch._jit_internal import is_ignored_fn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.rnn import RNN
-
-__all__ = ["ScriptableRNN"]
+__all__ = ["BareNetwork", "BareRNN", "ScriptMethod", "prepare"]
 
 
-class ScriptableRNN(RNN):
-    """The twin of an `RNN` that torch.jit.script compiles, with the same parameters and keys.
-
-    TorchScript refuses keyword-only arguments with defaults, so here they are positional. Scripting
-    a module that contains an `RNN` leaves this twin in its place, so it is an `RNN` in every
-    respect.
+class ScriptMethod:
+    """A method that torch.jit.script compiles. Nobody else sees it: torch.jit.trace, too, would
+    compile a module that exports methods, and its hooks with it.
     """
 
-    __jit_unused_properties__: ClassVar = ["all_weights", "truncation"]
+    def __init__(self, function: Callable) -> None:
+        self._function = torch.jit.export(function)
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        if "__overloads__" not in vars(instance):
+            raise AttributeError(f"{owner.__name__} has this method in a script only")
+        return types.MethodType(self._function, instance)
+
+
+def prepare(
+    module: torch.nn.Module, base: type, bare: type, overloads: list[str]
+) -> torch.nn.Module:
+    """What torch.jit.script compiles of `module`, of class `base`: the module itself inside of
+    others, a twin that derives from `bare` too where it stands alone.
+
+    A forward of a subclass's own is left to the compiler, or refused.
+    """
+    if type(module).forward is not base.forward or "forward" in vars(module):
+        _check_own_forward(module)
+        vars(module)["__overloads__"] = {}
+        return module
+    if not _is_root():
+        vars(module)["__overloads__"] = {"forward": overloads}
+        return module
+    twin_class = _twin_class(type(module), bare)
+    twin = twin_class.__new__(twin_class)
+    vars(twin).update(vars(module), __overloads__={})
+    return twin
+
+
+def _check_own_forward(module: torch.nn.Module) -> None:
+    """Raises where the compiler's message would not say whose forward it cannot compile."""
+    code = getattr(module.forward, "__code__", None)
+    if code is None or is_ignored_fn(module.forward):
+        return
+    why = None
+    if "super" in code.co_names:
+        why = "calls super()"
+    elif getattr(module.forward, "__kwdefaults__", None):
+        why = "has keyword-only arguments with defaults"
+    if why is not None:
+        raise RuntimeError(
+            f"torch.jit.script: {type(module).__qualname__}.forward {why}, which TorchScript "
+            "cannot compile; put the module into another one that does the rest"
+        )
+
+
+@functools.cache
+def _twin_class(cls: type, bare: type) -> type:
+    return type(cls.__name__, (bare, cls), {"__module__": cls.__module__})
+
+
+def _is_root() -> bool:
+    """Whether the module whose `__prepare_scriptable__` runs is the one that was given to
+    torch.jit.script. Torch does not say: it keeps in `memo` what it has prepared before.
+    """
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "call_prepare_scriptable_func_impl":
+        frame = frame.f_back
+    return frame is not None and not frame.f_locals["memo"]
+
+
+def rnn_padded(
+    self,
+    input: Tensor,
+    hx: Tensor | None = None,
+    reset: Tensor | None = None,
+    carry_scale: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`RNN.forward` with padded input."""
+    return torch.ops.elman.rnn(
+        input,
+        hx,
+        self._flat_weights,
+        self.bias,
+        self.num_layers,
+        self.dropout,
+        self.training,
+        self.bidirectional,
+        self.batch_first,
+        nonlinearity=self.nonlinearity,
+        k1=self._k1,
+        k2=self._k2,
+        reset=reset,
+        carry_scale=carry_scale,
+    )
+
+
+def rnn_packed(
+    self, input: PackedSequence, hx: Tensor | None = None
+) -> tuple[PackedSequence, Tensor]:
+    """`RNN.forward` with packed input."""
+    data, batch_sizes, sorted_indices, unsorted_indices = input
+    if hx is not None:
+        hx = self.permute_hidden(hx, sorted_indices)
+    output, h_n = torch.ops.elman.rnn(
+        data,
+        batch_sizes,
+        hx,
+        self._flat_weights,
+        self.bias,
+        self.num_layers,
+        self.dropout,
+        self.training,
+        self.bidirectional,
+        nonlinearity=self.nonlinearity,
+        k1=self._k1,
+        k2=self._k2,
+    )
+    packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+    return packed, self.permute_hidden(h_n, unsorted_indices)
+
+
+class BareRNN:
+    """What the twin of a bare `RNN` has before the module's own class."""
 
     def forward(
         self,
@@ -28,53 +153,44 @@ class ScriptableRNN(RNN):
         reset: Tensor | None = None,
         carry_scale: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        if not torch.jit.is_scripting():
-            return super().forward(input, hx, reset=reset, carry_scale=carry_scale)
-        return torch.ops.elman.rnn(
-            input,
-            hx,
-            self._flat_weights,
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            self.batch_first,
-            nonlinearity=self.nonlinearity,
-            k1=self._k1,
-            k2=self._k2,
-            reset=reset,
-            carry_scale=carry_scale,
-        )
+        return self.forward__0(input, hx, reset, carry_scale)
 
     @torch.jit.export
     def forward_with_packed_input(
         self, input: PackedSequence, hx: Tensor | None = None
     ) -> tuple[PackedSequence, Tensor]:
-        if not torch.jit.is_scripting():
-            return super().forward_with_packed_input(input, hx)
-        data, batch_sizes, sorted_indices, unsorted_indices = input
-        if hx is not None:
-            hx = self.permute_hidden(hx, sorted_indices)
-        output, h_n = torch.ops.elman.rnn(
-            data,
-            batch_sizes,
-            hx,
-            self._flat_weights,
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            nonlinearity=self.nonlinearity,
-            k1=self._k1,
-            k2=self._k2,
-        )
-        packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
-        return packed, self.permute_hidden(h_n, unsorted_indices)
+        return self.forward__1(input, hx)
 
-    def __prepare_scriptable__(self) -> torch.nn.Module:
-        return self
 
-    def _get_name(self) -> str:
-        return "RNN"
+def network_padded(
+    self, input: Tensor, hx: Tensor | None = None, steps: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """`Network.forward` with padded input."""
+    return self._forward_padded(input, hx, steps)
+
+
+def network_packed(
+    self, input: PackedSequence, hx: Tensor | None = None
+) -> tuple[PackedSequence, Tensor]:
+    """`Network.forward` with packed input, many-to-many."""
+    states, h_n = self.rnn(input, hx)
+    data, batch_sizes, sorted_indices, unsorted_indices = states
+    y = self._output_of(data)
+    return PackedSequence(y, batch_sizes, sorted_indices, unsorted_indices), h_n
+
+
+def network_packed_to_one(
+    self, input: PackedSequence, hx: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`Network.forward` with packed input, many-to-one."""
+    _, h_n = self.rnn(input, hx)
+    return self._output_of(self._last_layer(h_n)), h_n
+
+
+class BareNetwork:
+    """What the twin of a bare `Network` has before the module's own class."""
+
+    def forward(
+        self, input: Tensor, hx: Tensor | None = None, steps: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.forward__0(input, hx, steps)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from elman import _received
 from elman.rnn import RNN
 from elman.stream import as_index, check_module, check_tensor
 
@@ -32,7 +33,8 @@ def gradient_by_lag(
 
     where :math:`\delta_{t-j}` is the gradient at layer l's pre-activation at step t-j of output t's
     loss alone. It is what a sliding window, TBPTT(1, max_lag), computes on its way, and costs as
-    much as that one backward pass. The module's own truncation plays no part.
+    much as that one backward pass. The module's own truncation plays no part. Its hooks run, and a
+    subclass's own forward: what is measured is what that gives to `super().forward`.
 
     Args:
         rnn: an :class:`elman.RNN` with one direction
@@ -47,21 +49,45 @@ def gradient_by_lag(
     """
     check_module(rnn)
     check_tensor("input", input)
-    return torch.ops.elman.gradient_by_lag(
-        input,
-        hx,
-        rnn._current_weights(),
-        rnn.bias,
-        rnn.num_layers,
-        rnn.dropout,
-        rnn.training,
-        rnn.bidirectional,
-        rnn.batch_first,
-        max_lag=as_index("max_lag", max_lag),
-        nonlinearity=rnn.nonlinearity,
-        grad_output=grad_output,
-        reset=reset,
-    )
+    max_lag = as_index("max_lag", max_lag)
+
+    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None) -> Tensor:
+        return torch.ops.elman.gradient_by_lag(
+            input,
+            hx,
+            rnn._current_weights(),
+            rnn.bias,
+            rnn.num_layers,
+            rnn.dropout,
+            rnn.training,
+            rnn.bidirectional,
+            rnn.batch_first,
+            max_lag=max_lag,
+            nonlinearity=rnn.nonlinearity,
+            grad_output=grad_output,
+            reset=reset,
+        )
+
+    if _received.is_plain(rnn, RNN):
+        return measure(input, hx, reset)
+    results: list[Tensor] = []
+
+    def receive(
+        input: Tensor, hx: Tensor | None, reset: Tensor | None, carry_scale: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        check_tensor("input", input)
+        if carry_scale is not None:
+            raise ValueError(
+                "carry_scale is not supported by gradient_by_lag, got a tensor of shape "
+                f"{list(carry_scale.shape)}"
+            )
+        results.append(measure(input, hx, reset))
+        # Hooks and the forward of a subclass go on with it.
+        return rnn._run_padded(input, hx, rnn._current_weights(), reset, None)
+
+    with torch.no_grad():
+        _received.call(rnn, receive, "gradient_by_lag", input, hx=hx, reset=reset)
+    return results[0]
 
 
 def plot_gradient_by_lag(

@@ -4,9 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman._jagged import to_packed
 from elman.network import Network
 from elman.rnn import RNN
 from elman.rnn_cell import RNNCell
+from elman.stream import check_tensor
 
 __all__ = ["kernel_info"]
 
@@ -35,6 +37,7 @@ def kernel_info(
     if isinstance(module, Network):
         module = module.rnn
     if isinstance(module, RNNCell):
+        check_tensor("input", input)
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
         weights = [getattr(module, name) for name in names]
         input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(0)
@@ -47,6 +50,8 @@ def kernel_info(
         batch_first, truncation = module.batch_first, module.truncation or (0, 0)
     else:
         raise TypeError(f"module should be an elman.RNN, RNNCell or Network, got: {type(module)}")
+    if isinstance(input, Tensor) and input.is_nested:
+        input = to_packed(input)[0]
     options = {"nonlinearity": module.nonlinearity, "k1": truncation[0], "k2": truncation[1]}
     if isinstance(input, PackedSequence):
         data, batch_sizes = input.data, input.batch_sizes

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman import _scriptable
 from elman.rnn import RNN
 
 __all__ = ["Network"]
@@ -97,10 +98,16 @@ class Network(torch.nn.Module):
             dtype=rnn_arguments.get("dtype"),
         )
 
+    @torch.jit.unused
     def forward(
         self, input: Tensor | PackedSequence, hx: Tensor | None = None, *, steps: int | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Runs the network; see the class for shapes."""
+        if isinstance(self, torch.jit.ScriptModule):  # in a script, called from Python
+            if isinstance(input, PackedSequence):
+                packed = self.forward__2 if self.mapping == "many_to_one" else self.forward__1
+                return packed(input, hx)
+            return self.forward__0(input, hx, steps)
         if not isinstance(input, PackedSequence):
             return self._forward_padded(input, hx, steps)
         if self.mapping == "one_to_many":
@@ -115,11 +122,17 @@ class Network(torch.nn.Module):
         return f"mapping={self.mapping}, output={self.output}"
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
-        """What torch.jit.script compiles in place of this module."""
-        twin = _ScriptableNetwork.__new__(_ScriptableNetwork)
-        twin.__dict__.update(self.__dict__)
-        twin._modules = self._modules.copy()
-        return twin
+        """What torch.jit.script compiles of this module."""
+        overloads = {
+            "many_to_many": ["forward__0", "forward__1"],
+            "many_to_one": ["forward__0", "forward__2"],
+            "one_to_many": ["forward__0"],
+        }[self.mapping]
+        return _scriptable.prepare(self, Network, _scriptable.BareNetwork, overloads)
+
+    forward__0 = _scriptable.ScriptMethod(_scriptable.network_padded)
+    forward__1 = _scriptable.ScriptMethod(_scriptable.network_packed)
+    forward__2 = _scriptable.ScriptMethod(_scriptable.network_packed_to_one)
 
     def _forward_padded(
         self, input: Tensor, hx: Tensor | None, steps: int | None
@@ -180,22 +193,7 @@ class Network(torch.nn.Module):
     def _check_full_bptt(self) -> None:
         # Its windows would have to cut the path through the outputs fed back too, which the
         # operator, called once for each step, does not see.
-        if self.rnn._k1 != 0:
-            raise ValueError("one_to_many needs full BPTT: truncation must be None")
-
-
-class _ScriptableNetwork(Network):
-    """The twin of a `Network` that torch.jit.script compiles; see `_scriptable.py`."""
-
-    def forward(
-        self, input: Tensor, hx: Tensor | None = None, steps: int | None = None
-    ) -> tuple[Tensor, Tensor]:
-        if not torch.jit.is_scripting():
-            return super().forward(input, hx, steps=steps)
-        return self._forward_padded(input, hx, steps)
-
-    def __prepare_scriptable__(self) -> torch.nn.Module:
-        return self
-
-    def _get_name(self) -> str:
-        return "Network"
+        # elman.to_torch leaves a torch.nn.RNN here, which has no other.
+        if hasattr(self.rnn, "_k1"):
+            if self.rnn._k1 != 0:
+                raise ValueError("one_to_many needs full BPTT: truncation must be None")

@@ -1,11 +1,16 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman import _scriptable
 from elman._jagged import from_packed, to_packed
 from elman._options import Truncation, check_nonlinearity, parse_truncation
+from elman._received import receiver_of
+from elman._tracing import as_leaf, first_proxy
 
 __all__ = ["RNN", "Truncation"]
 
@@ -123,6 +128,9 @@ class RNN(torch.nn.RNNBase):
     def truncation(self, truncation: Truncation) -> None:
         self._k1, self._k2 = parse_truncation(truncation, self.bidirectional)
 
+    __jit_unused_properties__: ClassVar = ["all_weights", "truncation"]
+
+    @torch.jit.unused
     def forward(
         self,
         input: Tensor | PackedSequence,
@@ -132,24 +140,62 @@ class RNN(torch.nn.RNNBase):
         carry_scale: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Runs the network over a whole sequence; see the class for shapes."""
+        if isinstance(self, torch.jit.ScriptModule):  # in a script, called from Python
+            if isinstance(input, PackedSequence):
+                return self.forward__1(input, hx)
+            return self.forward__0(input, hx, reset, carry_scale)
+        proxy = first_proxy(input, hx, reset, carry_scale)
+        if proxy is not None:
+            return self._traced(proxy, input, hx, reset, carry_scale)
+        if not torch.compiler.is_compiling():
+            receiver = receiver_of(self)
+            if receiver is not None:
+                return receiver(input, hx, reset, carry_scale)
         if isinstance(input, PackedSequence):
             _refuse_reset_and_carry_scale("packed", reset, carry_scale)
-            return self.forward_with_packed_input(input, hx)
-        traced = isinstance(input, torch.fx.Proxy)
-        if traced and input.tracer.path_of_module(self):
-            # torch.fx.symbolic_trace keeps torch's own modules as leaves: so this one.
-            path = input.tracer.path_of_module(self)
-            options = {"reset": reset, "carry_scale": carry_scale}
-            return input.tracer.create_proxy("call_module", path, (input, hx), options)
+            return self._forward_packed(input, hx)
         # dim() comes first: what is no tensor fails there, as it does in torch.
-        if not traced and input.dim() and input.is_nested:
+        if input.dim() and input.is_nested:
             _refuse_reset_and_carry_scale("nested", reset, carry_scale)
             packed, rows = to_packed(input)
-            output, h_n = self.forward_with_packed_input(packed, hx)
+            output, h_n = self._forward_packed(packed, hx)
             return from_packed(output, rows, input), h_n
         weights = self._current_weights()
-        if not traced:
-            self._check_padded(input, hx, weights[0])
+        self._check_padded(input, hx, weights[0])
+        return self._run_padded(input, hx, weights, reset, carry_scale)
+
+    def forward_with_packed_input(
+        self, input: PackedSequence, hx: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]:
+        """`self(input, hx)` with packed input, as C++ and scripts need it.
+
+        In a subclass with a forward of its own, which may call it, it is what this class does.
+        """
+        if torch.jit.is_scripting():
+            return self.forward__1(input, hx)
+        if type(self).forward is RNN.forward:
+            return self(input, hx)
+        return self._forward_packed(input, hx)
+
+    forward__0 = _scriptable.ScriptMethod(_scriptable.rnn_padded)
+    forward__1 = _scriptable.ScriptMethod(_scriptable.rnn_packed)
+
+    def _traced(self, proxy, input, hx, reset, carry_scale):
+        """What torch.fx.symbolic_trace records."""
+        options = {"reset": reset, "carry_scale": carry_scale}
+        leaf = as_leaf(self, RNN, proxy, (input, hx), options)
+        if leaf is not None:
+            return leaf
+        return self._run_padded(input, hx, self._current_weights(), reset, carry_scale)
+
+    def _run_padded(
+        self,
+        input: Tensor,
+        hx: Tensor | None,
+        weights: list[Tensor],
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
         return _rnn_padded(
             input,
             hx,
@@ -167,13 +213,16 @@ class RNN(torch.nn.RNNBase):
             carry_scale=carry_scale,
         )
 
-    def forward_with_packed_input(
-        self, input: PackedSequence, hx: Tensor | None = None
+    def _forward_packed(
+        self, input: PackedSequence, hx: Tensor | None
     ) -> tuple[PackedSequence, Tensor]:
         """What `forward` does with packed input; `hx`, `h_n` in the order of the sequences."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
         weights = self._current_weights()
-        self._check_dtype_and_size(data, weights[0])
+        self._check_dtype(data, weights[0])
+        if data.dim() != 2:
+            raise RuntimeError(f"input must have 2 dimensions, got {data.dim()}")
+        self._check_size(data)
         cells = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
             # The operator could take None, but compilers cannot know h_n's batch size then: it is a
@@ -207,8 +256,8 @@ class RNN(torch.nn.RNNBase):
 
     def extra_repr(self) -> str:  # noqa: D102
         text = super().extra_repr()
-        if self.nonlinearity == "sigmoid":
-            text += ", nonlinearity=sigmoid"
+        if self.nonlinearity != "tanh":
+            text += f", nonlinearity={self.nonlinearity}"
         if self.truncation is not None:
             text += f", truncation={self.truncation}"
         return text
@@ -240,20 +289,15 @@ class RNN(torch.nn.RNNBase):
         ]
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
-        """What torch.jit.script compiles in place of this module."""
+        """What torch.jit.script compiles of this module."""
         for name in self._flat_weights_names:
             if name not in self._parameters:
                 raise RuntimeError(
                     f"torch.jit.script: {name} is not a Parameter of this elman.RNN (parametrized "
                     "or pruned?), and TorchScript cannot call what makes it; remove that first"
                 )
-        from elman._scriptable import ScriptableRNN  # it derives from this class
-
-        twin = ScriptableRNN.__new__(ScriptableRNN)
-        twin.__dict__.update(self.__dict__)
-        twin._parameters = self._parameters.copy()
-        twin._init_flat_weights()
-        return twin
+        self._init_flat_weights()  # which is what a script computes with
+        return _scriptable.prepare(self, RNN, _scriptable.BareRNN, ["forward__0", "forward__1"])
 
     def _current_weights(self) -> list[Tensor]:
         # Looked up by name at each call, so that whatever replaced a weight since the last one
@@ -266,13 +310,15 @@ class RNN(torch.nn.RNNBase):
                 return [getattr(self, name) for name in names]
         return [parameters[name] for name in names]
 
-    def _check_dtype_and_size(self, input: Tensor, weight: Tensor) -> None:
+    def _check_dtype(self, input: Tensor, weight: Tensor) -> None:
         if input.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), "
                 f"or convert model: model.to({input.dtype})"
             )
+
+    def _check_size(self, input: Tensor) -> None:
         if input.size(-1) != self.input_size:
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. "
@@ -289,7 +335,8 @@ class RNN(torch.nn.RNNBase):
             raise RuntimeError(
                 f"For {kind} input, hx should also be {dim}-D but got {hx.dim()}-D tensor"
             )
-        self._check_dtype_and_size(input, weight)
+        self._check_dtype(input, weight)
+        self._check_size(input)
         if hx is not None:
             if dim == 3:
                 batch = input.size(0 if self.batch_first else 1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from elman._options import check_nonlinearity
+from elman._tracing import as_leaf, first_proxy
 
 __all__ = ["RNNCell"]
 
@@ -59,8 +60,9 @@ class RNNCell(torch.nn.RNNCellBase):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """One step; see the class for shapes."""
         if not torch.jit.is_scripting():  # which knows no Proxy
-            if isinstance(input, torch.fx.Proxy):
-                return self._traced(input, hx)
+            proxy = first_proxy(input, hx)
+            if proxy is not None:
+                return self._traced(proxy, input, hx)
         # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
         if input.dim() not in (1, 2):
             raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
@@ -78,12 +80,10 @@ class RNNCell(torch.nn.RNNCellBase):
             nonlinearity=self.nonlinearity,
         )
 
-    def _traced(self, input: torch.fx.Proxy, hx: torch.fx.Proxy | None) -> torch.fx.Proxy:
-        """What torch.fx.symbolic_trace records: a leaf, as for torch's own modules, or the operator
-        where the cell itself is the root.
-        """
-        path = input.tracer.path_of_module(self)
-        if path:
-            return input.tracer.create_proxy("call_module", path, (input, hx), {})
+    def _traced(self, proxy, input, hx):
+        """What torch.fx.symbolic_trace records."""
+        leaf = as_leaf(self, RNNCell, proxy, (input, hx), {})
+        if leaf is not None:
+            return leaf
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return torch.ops.elman.rnn_cell(input, hx, *weights, nonlinearity=self.nonlinearity)

@@ -5,6 +5,7 @@ import operator
 import torch
 from torch import Tensor
 
+from elman import _received
 from elman.rnn import RNN
 
 __all__ = ["Stream"]
@@ -17,9 +18,11 @@ def check_module(rnn: RNN) -> None:
 
 
 def check_tensor(name: str, value) -> None:
-    """Raises TypeError unless `value` is a Tensor."""
+    """Raises TypeError unless `value` is a Tensor, padded and not nested."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} should be a Tensor, got: {type(value).__name__}")
+    if value.is_nested:
+        raise TypeError(f"{name} should be a padded Tensor, got a nested one ({value.layout})")
 
 
 def as_index(name: str, value) -> int:
@@ -41,7 +44,12 @@ class Stream:
     autograd stops here with "modified by an inplace operation".
 
     A stream owns no parameters and is no Module: parameters, device, dtype, `train()` and `eval()`
-    are those of `rnn`, whose own truncation plays no part here.
+    are those of `rnn`, whose own truncation plays no part here. Each chunk is a call of `rnn`: its
+    hooks run (pruning, spectral norm, sharding, offloading), and a subclass's own forward, in which
+    `super().forward` is given one chunk and no `hx`, and returns the states after it.
+
+    A chunk is taken once, so a call during a backward pass is refused, as activation checkpointing
+    (:mod:`torch.utils.checkpoint`) would make it.
 
     Args:
         rnn: an :class:`elman.RNN` with one direction
@@ -88,6 +96,27 @@ class Stream:
     ) -> Tensor:
         """Takes the next chunk; see the class for shapes."""
         check_tensor("input", input)
+        if _received.is_plain(self.rnn, RNN):
+            return self._forward(input, reset, carry_scale)
+        result = _received.call(
+            self.rnn, self._receive, "a stream", input, reset=reset, carry_scale=carry_scale
+        )
+        return result[0] if isinstance(result, tuple) else result
+
+    def _receive(
+        self, input: Tensor, hx: Tensor | None, reset: Tensor | None, carry_scale: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What RNN.forward does in a stream: the next chunk's output, and the states after it."""
+        check_tensor("input", input)
+        if hx is not None:
+            raise ValueError(
+                "hx: a stream carries the states itself; expected None, got a tensor of shape "
+                f"{list(hx.shape)} (set_state begins a new sequence)"
+            )
+        output = self._forward(input, reset, carry_scale)
+        return output, self._engine.state()
+
+    def _forward(self, input: Tensor, reset: Tensor | None, carry_scale: Tensor | None) -> Tensor:
         rnn = self.rnn
         weights = rnn._current_weights()
         rnn._check_padded(input, None, weights[0])
