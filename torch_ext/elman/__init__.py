@@ -22,7 +22,7 @@ load()
 from elman import _compile, _dtensor, _fake, _per_sample, flops, onnx  # noqa: E402, F401
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
-from elman.convert import Conversion, convert  # noqa: E402
+from elman.convert import Conversion, convert, to_torch  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
 from elman.network import Network  # noqa: E402
@@ -48,4 +48,5 @@ __all__ = [
     "pad_packed_sequence",
     "plot_gradient_by_lag",
     "random_truncation",
+    "to_torch",
 ]

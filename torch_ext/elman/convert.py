@@ -1,6 +1,9 @@
-"""`convert`: elman's modules in the places of torch.nn.RNN and torch.nn.RNNCell, in any model."""
+"""`convert`: elman's modules in the places of torch.nn.RNN and torch.nn.RNNCell, in any model, and
+`to_torch`: the way back.
+"""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.nn.utils import parametrize
@@ -8,26 +11,30 @@ from torch.nn.utils import parametrize
 from elman.rnn import RNN
 from elman.rnn_cell import RNNCell
 
-__all__ = ["Conversion", "convert"]
+__all__ = ["Conversion", "convert", "to_torch"]
 
-_REPLACEMENTS = {torch.nn.RNN: RNN, torch.nn.RNNCell: RNNCell}
+_TO_ELMAN = {torch.nn.RNN: RNN, torch.nn.RNNCell: RNNCell}
+_TO_TORCH = {ours: theirs for theirs, ours in _TO_ELMAN.items()}
 
 
 class Conversion(str):
-    """What :func:`convert` reports of one module: a line of text, with what it says as attributes.
+    """What :func:`convert` and :func:`to_torch` report of one module: a line of text, with what it
+    says as attributes.
 
     Attributes:
         names: the module's names in the model, as ``named_modules`` gives them; several for a
             module that is shared, ``('',)`` for the model itself
         module: the module
-        replaced: whether it is one of elman's now
+        replaced: whether it is one of the other library's now
         reason: why it was left alone; empty if it was replaced
+        truncation: what :func:`to_torch` took from it, as torch's modules have none; else None
     """
 
     names: tuple[str, ...]
     module: torch.nn.Module
     replaced: bool
     reason: str
+    truncation: tuple[int, int] | None
 
     def __new__(  # noqa: D102
         cls,
@@ -36,12 +43,14 @@ class Conversion(str):
         old: type,
         new: type | None,
         reason: str = "",
+        truncation: tuple[int, int] | None = None,
     ) -> "Conversion":
-        where = ", ".join(name or "(the model itself)" for name in names)
         what = f"left alone: {reason}" if new is None else f"replaced by {_full_name(new)}"
-        line = super().__new__(cls, f"{where}: {_full_name(old)} {what}")
+        if truncation:
+            what += f", its truncation {truncation} is lost: full BPTT"
+        line = super().__new__(cls, f"{_where(names)}: {_full_name(old)} {what}")
         line.names, line.module = tuple(names), module
-        line.replaced, line.reason = new is not None, reason
+        line.replaced, line.reason, line.truncation = new is not None, reason, truncation
         return line
 
 
@@ -82,23 +91,95 @@ def convert(
         >>> model = elman.convert(model, report=print)
         1: torch.nn.RNN replaced by elman.RNN
     """
+    _check_module(module)
+    receive = _receiver(report)
+    for child, names, old in list(_candidates(module, _TO_ELMAN)):
+        reason = _reason_to_leave(child, old, _TO_ELMAN)
+        if not reason and old is torch.nn.RNNCell and child.nonlinearity not in ("tanh", "relu"):
+            reason = (
+                f"its nonlinearity is {child.nonlinearity!r}, which torch refuses too when it is "
+                "called"
+            )
+        if not reason:
+            _become_ours(child, _TO_ELMAN[old])
+        receive(Conversion(names, child, old, None if reason else _TO_ELMAN[old], reason))
+    return module
+
+
+def to_torch(
+    module: torch.nn.Module, report: Callable[[Conversion], object] | list | None = None
+) -> torch.nn.Module:
+    """Makes every :class:`elman.RNN` and :class:`elman.RNNCell` in `module` one of torch's: the way
+    back of :func:`convert`, for tools that know nothing else.
+
+    The modules are changed where they stand, and Parameters, hooks and the rest stay, as
+    :func:`convert` says. Outputs stay too. The gradient of a truncated module changes, since
+    torch.nn.RNN has full BPTT only: that is warned of, and reported. An :class:`elman.Network` goes
+    on with a torch.nn.RNN in it.
+
+    Left alone are subclasses of elman's classes and modules whose own ``forward`` was replaced.
+
+    Args:
+        module: a model, or an RNN or RNNCell by itself
+        report: receives a :class:`Conversion` for each module, as :func:`convert` does it
+
+    Returns:
+        `module` itself
+
+    Raises:
+        ValueError: a module's nonlinearity is a sigmoid, which torch.nn.RNN has not; nothing was
+            changed
+        TypeError: as :func:`convert`
+
+    Example::
+
+        >>> model = torch.nn.Sequential(elman.RNN(4, 6))
+        >>> model = elman.to_torch(model, report=print)
+        0: elman.RNN replaced by torch.nn.RNN
+    """
+    _check_module(module)
+    receive = _receiver(report)
+    candidates = [
+        (child, names, old, _reason_to_leave(child, old, _TO_TORCH))
+        for child, names, old in _candidates(module, _TO_TORCH)
+    ]
+    for child, names, old, reason in candidates:
+        if not reason and child.nonlinearity not in ("tanh", "relu"):
+            raise ValueError(
+                f"{_where(names)}: {_full_name(old)} has the nonlinearity {child.nonlinearity!r}; "
+                f"expected 'tanh' or 'relu', the only ones of {_full_name(_TO_TORCH[old])}"
+            )
+    for child, names, old, reason in candidates:
+        new = None if reason else _TO_TORCH[old]
+        truncation = None if reason or old is not RNN else child.truncation
+        line = Conversion(names, child, old, new, reason, truncation)
+        if not reason:
+            _become_torchs(child, new)
+        if truncation:
+            warnings.warn(f"elman.to_torch: {line}", stacklevel=2)
+        receive(line)
+    return module
+
+
+def _check_module(module: torch.nn.Module) -> None:
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module should be a torch.nn.Module, got: {type(module).__name__}")
-    receive = _receiver(report)
+
+
+def _candidates(
+    model: torch.nn.Module, replacements: dict[type, type]
+) -> Iterator[tuple[torch.nn.Module, list[str], type]]:
+    """Each module that is of one of the classes or derives from one, its names, and its class."""
     names: dict[torch.nn.Module, list[str]] = {}
-    for name, child in module.named_modules(remove_duplicate=False):
-        if isinstance(child, tuple(_REPLACEMENTS)):
+    for name, child in model.named_modules(remove_duplicate=False):
+        if isinstance(child, tuple(replacements)):
             names.setdefault(child, []).append(name)
     for child, its_names in names.items():
         old = type(child)
         if parametrize.is_parametrized(child):
             # The class that was made for this one object; its base is what the user wrote.
             old = old.__bases__[0]
-        reason = _reason_to_leave(child, old)
-        if not reason:
-            _become(child, _REPLACEMENTS[old])
-        receive(Conversion(its_names, child, old, None if reason else _REPLACEMENTS[old], reason))
-    return module
+        yield child, its_names, old
 
 
 def _receiver(report) -> Callable[[Conversion], object]:
@@ -114,25 +195,39 @@ def _receiver(report) -> Callable[[Conversion], object]:
     )
 
 
-def _reason_to_leave(module: torch.nn.Module, old: type) -> str:
-    """Why `module`, of class `old`, cannot become elman's; empty if it can."""
-    if old not in _REPLACEMENTS:
-        base = next(base for base in _REPLACEMENTS if issubclass(old, base))
+def _reason_to_leave(module: torch.nn.Module, old: type, replacements: dict[type, type]) -> str:
+    """Why `module`, of class `old`, cannot be replaced; empty if it can."""
+    if old not in replacements:
+        base = next(base for base in replacements if issubclass(old, base))
         return f"a subclass of {_full_name(base)} may do something else"
     if "forward" in vars(module):
         return "its forward was replaced"
-    nonlinearity = module.nonlinearity
-    if old is torch.nn.RNNCell and nonlinearity not in ("tanh", "relu"):
-        return f"its nonlinearity is {nonlinearity!r}, which torch refuses too when it is called"
     return ""
 
 
-def _become(module: torch.nn.Module, new: type) -> None:
+def _become_ours(module: torch.nn.Module, new: type) -> None:
     """Turns an instance of torch.nn.RNN or RNNCell into one of `new`, elman's counterpart."""
     if isinstance(module, torch.nn.RNN):
         # torch's forward goes by the mode, whatever became of the nonlinearity.
         vars(module)["nonlinearity"] = module.mode.removeprefix("RNN_").lower()
         vars(module).update(_k1=0, _k2=0)
+    _set_class(module, new)
+    if isinstance(module, RNN):
+        module._untie_flat_weights()
+
+
+def _become_torchs(module: torch.nn.Module, new: type) -> None:
+    """Turns an instance of elman.RNN or RNNCell into one of `new`, torch's counterpart."""
+    for name in ("_k1", "_k2"):
+        vars(module).pop(name, None)
+    _set_class(module, new)
+    if isinstance(module, torch.nn.RNN):
+        module._init_flat_weights()
+
+
+def _set_class(module: torch.nn.Module, new: type) -> None:
+    # What torch.jit.script found out about the class that it was.
+    vars(module).pop("__overloads__", None)
     if parametrize.is_parametrized(module):
         injected = {
             name: value
@@ -141,8 +236,10 @@ def _become(module: torch.nn.Module, new: type) -> None:
         }
         new = type(f"Parametrized{new.__name__}", (new,), injected)
     module.__class__ = new
-    if isinstance(module, RNN):
-        module._untie_flat_weights()
+
+
+def _where(names: list[str]) -> str:
+    return ", ".join(name or "(the model itself)" for name in names)
 
 
 def _full_name(cls: type) -> str:
