@@ -1,11 +1,16 @@
 #include <c10/core/SymInt.h>
 #include <c10/util/Exception.h>
+#include <torch/version.h>
 
 #include "checks.h"
 #include "checks/tensor.h"
 
 namespace elman {
 namespace {
+
+/// Whether torch's cell says that the number of hx's dimensions is wrong: 2.15 does, 2.11 does not.
+constexpr bool kTorchCountsDimensions = TORCH_VERSION_MAJOR > 2 ||
+                                        (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 15);
 
 void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>& hx,
                        const at::Tensor& w_ih, const at::Tensor& w_hh,
@@ -15,8 +20,7 @@ void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>&
               "w_ih and w_hh must be tensors, got undefined ones");
   TORCH_CHECK(w_ih.dim() == 2 && w_hh.dim() == 2, "w_ih and w_hh must have 2 dimensions, got ",
               w_ih.dim(), " and ", w_hh.dim());
-  const c10::SymInt hidden = w_hh.sym_size(1);
-  TORCH_CHECK(hidden > 0, "w_hh must not be empty, got shape ", shape_of(w_hh));
+  const c10::SymInt hidden = w_hh.sym_size(1);  // 0 too, as torch's cell
   check_matrix(w_hh, hidden, hidden, [] { return "w_hh"; });
   check_matrix(w_ih, hidden, w_ih.sym_size(1), [] { return "w_ih"; });
   if (b_ih) check_vector(*b_ih, hidden, [] { return "b_ih"; });
@@ -35,10 +39,18 @@ void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>&
   const auto wrong_size = [&](const c10::SymInt& size) {
     return c10::str("hidden0 has inconsistent hidden_size: got ", size, ", expected ", hidden);
   };
-  // Torch takes the dimension there is for the one that it looks for.
-  TORCH_CHECK(
-      hx->dim() == input.dim(), input.dim() == 2 ? wrong_batch() : wrong_size(hx->sym_size(0)),
-      "\nhx must have as many dimensions as input, expected ", input.dim(), ", got ", hx->dim());
+  const auto wrong_dimensions = [&] {
+    if constexpr (kTorchCountsDimensions) {
+      // Of an unbatched call torch counts them after it has given both arguments a batch of one.
+      return c10::str("Expected 2D hidden0 (batch x hidden_size), but got ",
+                      hx->dim() + (input.dim() == 1), "D tensor");
+    }
+    // It takes the dimension there is for the one that it looks for.
+    return input.dim() == 2 ? wrong_batch() : wrong_size(hx->sym_size(0));
+  };
+  TORCH_CHECK(hx->dim() == input.dim(), wrong_dimensions(),
+              "\nhx must have as many dimensions as input, expected ", input.dim(), ", got ",
+              hx->dim());
   TORCH_CHECK(input.dim() == 1 || hx->sym_size(0) == input.sym_size(0), wrong_batch());
   TORCH_CHECK(hx->sym_size(-1) == hidden, wrong_size(hx->sym_size(-1)));
 }

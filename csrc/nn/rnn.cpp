@@ -10,7 +10,29 @@ namespace elman {
 using torch::Tensor;
 using torch::nn::utils::rnn::PackedSequence;
 
-RNNImpl::RNNImpl(const RNNOptions& options_) : options(options_) { reset(); }
+RNNOptionsBase::RNNOptionsBase(const RNNOptions& options)
+    : options_(std::holds_alternative<torch::enumtype::kReLU>(options.nonlinearity())
+                   ? rnn_options_base_mode_t(torch::kRNN_RELU)
+                   : rnn_options_base_mode_t(torch::kRNN_TANH),
+               options.input_size(), options.hidden_size()),
+      has_mode_(!std::holds_alternative<torch::enumtype::kSigmoid>(options.nonlinearity())) {
+  options_.num_layers(options.num_layers())
+      .bias(options.bias())
+      .batch_first(options.batch_first())
+      .dropout(options.dropout())
+      .bidirectional(options.bidirectional());
+}
+
+const RNNOptionsBase::rnn_options_base_mode_t& RNNOptionsBase::mode() const {
+  TORCH_CHECK_VALUE(has_mode_,
+                    "options_base.mode: torch has none for the nonlinearity sigmoid; read "
+                    "options.nonlinearity()");
+  return options_.mode();
+}
+
+RNNImpl::RNNImpl(const RNNOptions& options_) : options(options_), options_base(options_) {
+  reset();
+}
 
 Tensor RNNImpl::register_weight(const std::string& name, torch::IntArrayRef sizes) {
   return weights_.emplace_back(register_parameter(name, torch::empty(sizes)));

@@ -1,3 +1,5 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -15,6 +17,11 @@ at::Tensor rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx
                     const std::optional<at::Tensor>& b_ih, const std::optional<at::Tensor>& b_hh,
                     std::string_view nonlinearity) {
   check_cell_arguments(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity);
+  if (w_hh.sym_size(0) == 0) {
+    // Nothing to compute, and no network to run; the gradients have their shapes.
+    const auto h = at::linear(input, w_ih, b_ih);
+    return hx ? h + at::linear(*hx, w_hh, b_hh) : h;
+  }
   std::optional<at::Tensor> state;
   if (hx) state = hx->unsqueeze(0);
   std::vector<at::Tensor> params{w_ih, w_hh};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <c10/util/Exception.h>
+#include <elman/export.h>
 #include <torch/arg.h>
 #include <torch/enum.h>
 #include <torch/nn/options/rnn.h>
@@ -90,6 +91,33 @@ struct RNNOptions {
 
  private:
   std::optional<Truncation> truncation_;
+};
+
+/// What programs read of `torch::nn::RNN` as `rnn->options_base`. It has no setters: a module reads
+/// its own options.
+class ELMAN_API RNNOptionsBase {
+ public:
+  using rnn_options_base_mode_t = torch::nn::detail::RNNOptionsBase::rnn_options_base_mode_t;
+
+  explicit RNNOptionsBase(const RNNOptions& options);
+
+  /// `torch::kRNN_TANH` or `torch::kRNN_RELU`. Throws `c10::Error` for a sigmoid, for which torch
+  /// has no mode.
+  const rnn_options_base_mode_t& mode() const;
+
+  const int64_t& input_size() const noexcept { return options_.input_size(); }
+  const int64_t& hidden_size() const noexcept { return options_.hidden_size(); }
+  const int64_t& num_layers() const noexcept { return options_.num_layers(); }
+  const bool& bias() const noexcept { return options_.bias(); }
+  const bool& batch_first() const noexcept { return options_.batch_first(); }
+  const double& dropout() const noexcept { return options_.dropout(); }
+  const bool& bidirectional() const noexcept { return options_.bidirectional(); }
+  /// 0: there are no projections.
+  const int64_t& proj_size() const noexcept { return options_.proj_size(); }
+
+ private:
+  torch::nn::detail::RNNOptionsBase options_;
+  bool has_mode_;
 };
 
 /// Options for the `RNNCell` module.

@@ -104,6 +104,9 @@ class ELMAN_API RNNImpl : public torch::nn::Cloneable<RNNImpl> {
   /// afterwards.
   RNNOptions options;
 
+  /// The same under the names that torch's recurrent modules share, to be read.
+  RNNOptionsBase options_base;
+
  private:
   torch::Tensor register_weight(const std::string& name, torch::IntArrayRef sizes);
 

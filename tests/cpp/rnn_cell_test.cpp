@@ -17,6 +17,7 @@ namespace {
 using elman::RNNCellOptions;
 using elman_test::close;
 using elman_test::copy_leaf;
+using elman_test::error_of;
 using elman_test::expect_close_gradients;
 using elman_test::expect_equal_parameters;
 using elman_test::random;
@@ -116,6 +117,29 @@ TEST(RNNCell, ChecksItsArguments) {
                "Input batch size 3 doesn't match hidden");
   EXPECT_ERROR(cell->forward(torch::randn({kBatch, kInput}), torch::randn({kBatch, kHidden + 1})),
                "inconsistent hidden_size: got 6, expected 5");
+}
+
+TEST(RNNCell, RefusesDimensionsOfHxInTheWordsOfThisTorch) {
+  elman::RNNCell ours(kInput, kHidden);
+  torch::nn::RNNCell theirs(kInput, kHidden);
+  const Tensor x = torch::zeros({kBatch, kInput}), hx = torch::zeros({kHidden});
+  const std::string expected = error_of([&] { theirs->forward(x, hx); });
+  EXPECT_ERROR(ours->forward(x, hx), expected.substr(0, expected.find('\n')));
+  EXPECT_ERROR(ours->forward(x[0], hx.unsqueeze(0)),
+               "hx must have as many dimensions as input, expected 1, got 2");
+}
+
+TEST(RNNCell, WithoutUnitsIsEmptyAndDifferentiable) {
+  const auto leaf = [](at::IntArrayRef sizes) { return torch::ones(sizes).requires_grad_(); };
+  const Tensor x = leaf({kBatch, kInput}), hx = leaf({kBatch, 0});
+  const Tensor w_ih = leaf({0, kInput}), w_hh = leaf({0, 0}), b = leaf({0});
+  const Tensor h = elman::rnn_cell(x, hx, w_ih, w_hh, b, b);
+  EXPECT_EQ(h.sizes(), at::IntArrayRef({kBatch, 0}));
+  h.sum().backward();
+  EXPECT_TRUE(torch::equal(x.grad(), torch::zeros_like(x)));
+  for (const Tensor& tensor : {hx, w_ih, w_hh, b}) {
+    EXPECT_EQ(tensor.grad().sizes(), tensor.sizes());
+  }
 }
 
 }  // namespace

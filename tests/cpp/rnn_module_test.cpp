@@ -160,6 +160,29 @@ TEST(RNNModule, HasTorchsParametersForTheSameSeedAndPrintsAsTorch) {
   EXPECT_EQ(ours->all_weights().size(), theirs->all_weights().size());
 }
 
+TEST(RNNModule, OptionsBaseIsTorchs) {
+  const auto options =
+      torch::nn::RNNOptions(2, 3).num_layers(2).bias(false).batch_first(true).dropout(0.5);
+  for (const bool relu : {false, true}) {
+    auto given = options;
+    if (relu) given.nonlinearity(torch::kReLU).bidirectional(true);
+    const elman::RNN ours(given);
+    const torch::nn::RNN theirs(given);
+    EXPECT_EQ(ours->options_base.mode().index(), theirs->options_base.mode().index());
+    EXPECT_EQ(ours->options_base.input_size(), theirs->options_base.input_size());
+    EXPECT_EQ(ours->options_base.hidden_size(), theirs->options_base.hidden_size());
+    EXPECT_EQ(ours->options_base.num_layers(), theirs->options_base.num_layers());
+    EXPECT_EQ(ours->options_base.bias(), theirs->options_base.bias());
+    EXPECT_EQ(ours->options_base.batch_first(), theirs->options_base.batch_first());
+    EXPECT_EQ(ours->options_base.dropout(), theirs->options_base.dropout());
+    EXPECT_EQ(ours->options_base.bidirectional(), theirs->options_base.bidirectional());
+    EXPECT_EQ(ours->options_base.proj_size(), theirs->options_base.proj_size());
+  }
+  const elman::RNN sigmoid(RNNOptions(2, 3).nonlinearity(torch::kSigmoid));
+  EXPECT_EQ(sigmoid->options_base.proj_size(), 0);
+  EXPECT_ERROR(sigmoid->options_base.mode(), "torch has none for the nonlinearity sigmoid");
+}
+
 TEST(RNNModule, PrintsWhatTorchDoesNotHave) {
   const elman::RNN rnn(RNNOptions(2, 3).nonlinearity(torch::kSigmoid).truncation(4, 8));
   EXPECT_EQ(printed(*rnn),

@@ -200,6 +200,17 @@ TEST(Stream, NamesWhatIsWrong) {
   EXPECT_ERROR(stream(random({2, 5, kInput})), "expected 2, got 5");
 }
 
+TEST(Stream, RefusesACallDuringABackwardPass) {
+  elman::Stream stream(make_rnn(RNNOptions(kInput, kHidden)), 2, 3);
+  const Tensor x = random({2, kBatch, kInput}).requires_grad_();
+  x.register_hook([&](const Tensor&) { stream(random({2, kBatch, kInput})); });
+  const Tensor output = stream(x);
+  const Tensor state = stream.state();
+  EXPECT_ERROR(output.sum().backward(), "cannot be called during a backward pass");
+  EXPECT_TRUE(torch::equal(stream.state(), state));
+  stream(random({2, kBatch, kInput})).sum().backward();
+}
+
 /// Counts the bytes in use, on top of the allocator that was there.
 class CountingAllocator final : public c10::Allocator {
  public:

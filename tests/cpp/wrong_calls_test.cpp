@@ -123,7 +123,7 @@ const WrongTensor kWrongTensors[] = {
     {&kCell, "hx", "float64", "same dtype, but got Double and Float\nhx must have"},
     {&kCell, "hx", "meta", "found input tensor at cpu and hidden tensor at meta"},
     {&kCell, "hx", "unsqueezed", "Expected hidden to be 1D or 2D, got 3D", Kind::kValueError},
-    {&kCell, "hx", "selected", "Input batch size 3 doesn't match hidden0 batch size 6"},
+    {&kCell, "hx", "selected", "hx must have as many dimensions as input, expected 2, got 1"},
     {&kCell, "hx", "longer", "Input batch size 3 doesn't match hidden0 batch size 4"},
     {&kCell, "hx", "wider", "hidden0 has inconsistent hidden_size: got 7, expected 6"},
     {&kCell, "weight_ih_l0", "float64", "got Float and Double\nw_ih must have the input's dtype"},

@@ -14,6 +14,7 @@ from calls import (
     params,
     prepare,
     with_param,
+    words_of_torchs_cell,
 )
 
 TWO_WAYS = {"bidirectional": True, "hx": None, "params": params(directions=2)}
@@ -208,7 +209,8 @@ CELL_DEFECTS = [
     (
         {"hx": torch.zeros(H)},
         RuntimeError,
-        r"batch size 3 doesn't match hidden0 batch size 6\nhx must have as many dimensions",
+        words_of_torchs_cell(torch.zeros(B, I), torch.zeros(H))
+        + "\nhx must have as many dimensions as input, expected 2, got 1",
     ),
     ({"hx": torch.zeros(B, H + 1)}, RuntimeError, "hidden0 has inconsistent hidden_size: got 7"),
     (

@@ -129,6 +129,10 @@ BAD_CALLS = {
     "packed input size": (pack_sequence([torch.zeros(3, 7), torch.zeros(2, 7)]),),
     "packed input dtype": (pack_sequence([torch.zeros(3, 4, dtype=torch.float64)]),),
     "batch of hx for packed input": (PACKED, torch.zeros(2, 4, 6)),
+    "1-D packed data": (PackedSequence(torch.zeros(3), torch.tensor([1, 1, 1])),),
+    "1-D packed data of another dtype": (
+        PackedSequence(torch.zeros(3).double(), torch.tensor([1, 1, 1])),
+    ),
     "3-D packed data": (PackedSequence(torch.zeros(3, 1, 4), torch.tensor([1, 1, 1])),),
 }
 

@@ -45,7 +45,8 @@ def test_same_seed_same_parameters_same_random_stream(case):
     assert [[w.shape for w in layer] for layer in ours.all_weights] == [
         [w.shape for w in layer] for layer in theirs.all_weights
     ]
-    assert repr(ours) == repr(theirs)
+    relu = ", nonlinearity=relu" if case.nonlinearity == "relu" else ""  # torch does not show it
+    assert repr(ours) == repr(theirs).removesuffix(")") + relu + ")"
     assert ours.mode == theirs.mode
 
 
@@ -131,6 +132,29 @@ def test_extra_repr():
         "nonlinearity=sigmoid, truncation=(3, 3))"
     )
     assert repr(elman.RNNCell(4, 6, False, "relu")) == repr(torch.nn.RNNCell(4, 6, False, "relu"))
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@pytest.mark.parametrize("batched", [True, False])
+@pytest.mark.parametrize("with_hx", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_cell_without_units(nonlinearity, batched, with_hx, bias):
+    results = []
+    for kind in (elman.RNNCell, torch.nn.RNNCell):
+        cell = kind(4, 0, bias, nonlinearity)
+        x = torch.ones(3, 4, requires_grad=True)
+        hx = torch.ones(3, 0, requires_grad=True)
+        h = cell(x if batched else x[0], None if not with_hx else hx if batched else hx[0])
+        leaves = [x, *cell.parameters(), *([hx] * with_hx)]
+        gradients = torch.autograd.grad(h.sum(), leaves, allow_unused=True)
+        wanted = [
+            leaf.new_zeros(leaf.shape) if g is None else g
+            for leaf, g in zip(leaves, gradients, strict=True)
+        ]
+        results.append([h, *wanted])
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours, theirs)
+    assert results[0][0].shape == ((3, 0) if batched else (0,))
 
 
 def test_truncation_can_be_set_at_any_time():

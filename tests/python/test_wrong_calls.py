@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from calls import WAYS, B, H, I, T, arguments, expect_refusal, params
+from calls import WAYS, B, H, I, T, arguments, expect_refusal, params, words_of_torchs_cell
 
 
 def longer(dim):
@@ -161,14 +161,20 @@ EXPECTED = {
             "sparse": (RuntimeError, DENSE.format(name="input")),
             "meta": (RuntimeError, ON_META),
             "unsqueezed": (ValueError, "RNNCell: Expected input to be 1D or 2D, got 3D instead"),
-            "selected": (RuntimeError, "hidden0 has inconsistent hidden_size: got 3, expected 6"),
+            "selected": (
+                RuntimeError,
+                words_of_torchs_cell(torch.zeros(I), torch.zeros(B, H)),
+            ),
             "longer": (RuntimeError, "Input batch size 4 doesn't match hidden0 batch size 3"),
             "wider": (RuntimeError, "input has inconsistent input_size: got 5 expected 4"),
         },
         "hx": {
             **{name: HX[name] for name in ("float64", "integer", "sparse", "meta")},
             "unsqueezed": (ValueError, "RNNCell: Expected hidden to be 1D or 2D, got 3D instead"),
-            "selected": (RuntimeError, "Input batch size 3 doesn't match hidden0 batch size 6"),
+            "selected": (
+                RuntimeError,
+                words_of_torchs_cell(torch.zeros(B, I), torch.zeros(H)),
+            ),
             "longer": (RuntimeError, "Input batch size 3 doesn't match hidden0 batch size 4"),
             "wider": (RuntimeError, "hidden0 has inconsistent hidden_size: got 7, expected 6"),
         },
