@@ -10,6 +10,7 @@ from pathlib import Path
 import elman
 import pytest
 import torch
+import torch._dynamo.testing
 from torch.func import functional_call, grad, jvp, linearize, stack_module_state, vmap
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
@@ -138,3 +139,30 @@ def test_what_torch_fails(use):
     if torch.__version__.startswith(MEASURED):
         with pytest.raises(Exception):  # noqa: B017 - what it raises is of all kinds
             use(torch.nn.RNN)
+
+
+def graphs_for_each_length(module, **options):
+    """How many graphs dynamo makes for four lengths."""
+    torch._dynamo.reset()
+    counter = torch._dynamo.testing.CompileCounter()
+    with torch._dynamo.config.patch(**options):
+        compiled = torch.compile(module, backend=counter, fullgraph=True)
+        for steps in (5, 6, 7, 8):
+            compiled(torch.randn(steps, 3, 4))
+    return counter.frame_count
+
+
+def test_allow_rnn_of_dynamo():
+    assert graphs_for_each_length(torch.nn.RNN(4, 6), allow_rnn=True) == 4
+    assert graphs_for_each_length(elman.RNN(4, 6)) <= 2  # the first is for one length
+
+
+def test_export_with_dim_auto():
+    automatic = ({0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO},)
+    x = torch.randn(9, 2, 4)
+    rnn = elman.RNN(4, 6)
+    program = torch.export.export(rnn, (X,), dynamic_shapes=automatic).module()
+    torch.testing.assert_close(program(x), rnn(x))
+    theirs = torch.export.export(torch.nn.RNN(4, 6), (X,), dynamic_shapes=automatic).module()
+    with pytest.raises(AssertionError, match="Guard failed"):
+        theirs(x)
