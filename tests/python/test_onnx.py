@@ -1,5 +1,5 @@
-"""torch.onnx.export(dynamo=True) turns elman's operators into ONNX's RNN; onnxruntime runs it at
-another T and B."""
+"""torch.onnx.export(dynamo=True) takes elman's operators in each of its forms; onnxruntime runs the
+files at another T and B. More runtimes: tests/runtimes."""
 
 import subprocess
 import sys
@@ -15,14 +15,27 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 T, B = Dim("T"), Dim("B")
 
 
-def export(module, args, dynamic_shapes):
-    return torch.onnx.export(
-        module.eval(), args, dynamo=True, dynamic_shapes=dynamic_shapes, verbose=False
-    ).model_proto
+DYNAMIC_FORMS = ["Scan", "RNN"]
+
+
+def export(module, args, dynamic_shapes=None, form="Scan"):
+    with elman.onnx.use_form(form):
+        return torch.onnx.export(
+            module.eval(), args, dynamo=True, dynamic_shapes=dynamic_shapes, verbose=False
+        ).model_proto
+
+
+def graphs(graph):
+    """The graph and those inside of its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from graphs(attribute.g)
 
 
 def op_types(model):
-    return [node.op_type for node in model.graph.node]
+    return [node.op_type for graph in graphs(model.graph) for node in graph.node]
 
 
 def assert_runs(model, module, args):
@@ -35,25 +48,28 @@ def assert_runs(model, module, args):
         np.testing.assert_allclose(actual, wanted.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_stack_with_truncation():
+@pytest.mark.parametrize("form", DYNAMIC_FORMS)
+def test_stack_with_truncation(form):
     rnn = elman.RNN(4, 6, 2, dropout=0.5, truncation=(2, 3))
-    model = export(rnn, (torch.randn(7, 3, 4),), {"input": {0: T, 1: B}})
-    assert op_types(model).count("RNN") == 2
-    assert {node.domain for node in model.graph.node} == {""}
+    model = export(rnn, (torch.randn(7, 3, 4),), {"input": {0: T, 1: B}}, form)
+    assert op_types(model).count(form) == 2
+    assert {node.domain for graph in graphs(model.graph) for node in graph.node} == {""}
     for steps, batch in ((7, 3), (11, 5), (1, 1)):
         assert_runs(model, rnn, (torch.randn(steps, batch, 4),))
 
 
-def test_bidirectional_batch_first_with_hx():
+@pytest.mark.parametrize("form", DYNAMIC_FORMS)
+def test_bidirectional_batch_first_with_hx(form):
     rnn = elman.RNN(4, 6, 2, "relu", batch_first=True, bidirectional=True)
     dynamic_shapes = {"input": {0: B, 1: T}, "hx": {1: B}}
-    model = export(rnn, (torch.randn(3, 7, 4), torch.randn(4, 3, 6)), dynamic_shapes)
+    model = export(rnn, (torch.randn(3, 7, 4), torch.randn(4, 3, 6)), dynamic_shapes, form)
     assert_runs(model, rnn, (torch.randn(5, 11, 4), torch.randn(4, 5, 6)))
 
 
-def test_unbatched_without_bias():
+@pytest.mark.parametrize("form", DYNAMIC_FORMS)
+def test_unbatched_without_bias(form):
     rnn = elman.RNN(4, 6, nonlinearity="sigmoid", bias=False)
-    model = export(rnn, (torch.randn(7, 4),), {"input": {0: T}})
+    model = export(rnn, (torch.randn(7, 4),), {"input": {0: T}}, form)
     assert_runs(model, rnn, (torch.randn(9, 4),))
 
 
@@ -72,9 +88,10 @@ def packed_arguments(*lengths):
     return packed.data, packed.batch_sizes, torch.randn(4, len(lengths), 6)
 
 
-def test_packed_data():
+@pytest.mark.parametrize("form", DYNAMIC_FORMS)
+def test_packed_data(form):
     module = OnPackedData()
-    model = export(module, packed_arguments(5, 3, 3), ({0: Dim("N")}, {0: T}, {1: B}))
+    model = export(module, packed_arguments(5, 3, 3), ({0: Dim("N")}, {0: T}, {1: B}), form)
     for lengths in ((5, 3, 3), (9, 4, 4, 1), (2,)):
         assert_runs(model, module, packed_arguments(*lengths))
 
@@ -97,26 +114,151 @@ def test_cell_and_network():
     assert_runs(model, module, (torch.randn(9, 2, 4), torch.randn(2, 4)))
 
 
-class WithReset(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.rnn = elman.RNN(4, 6)
+@pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
+def test_a_cell_is_two_gemm(name):
+    cell = elman.RNNCell(4, 6, nonlinearity=name)
+    args = (torch.randn(3, 4), torch.randn(3, 6))
+    model = export(cell, args, {"input": {0: B}, "hx": {0: B}})
+    assert sorted(op_types(model)) == sorted(["Gemm", "Gemm", "Add", name.capitalize()])
+    assert_runs(model, cell, (torch.randn(5, 4), torch.randn(5, 6)))
 
-    def forward(self, x):
-        return self.rnn(x, reset=x[:, :, 0] > 0)[0]
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_an_unbatched_cell_without_a_state(has_bias):
+    cell = elman.RNNCell(4, 6, has_bias)
+    model = export(cell, (torch.randn(4),))
+    assert_runs(model, cell, (torch.randn(4),))
+
+
+def test_unrolled():
+    rnn = elman.RNN(4, 6, 2, "relu", batch_first=True, bidirectional=True)
+    args = (torch.randn(3, 7, 4), torch.randn(4, 3, 6))
+    model = export(rnn, args, form="unrolled")
+    assert op_types(model).count("Relu") == 4 * 7
+    assert not {"Scan", "RNN", "Loop"} & set(op_types(model))
+    assert_runs(model, rnn, (torch.randn(3, 7, 4), torch.randn(4, 3, 6)))
+
+
+def test_unrolled_packed_data():
+    module = OnPackedData()
+    model = export(module, packed_arguments(5, 3, 3), form="unrolled")
+    # The same numbers of rows and steps, other lengths.
+    for lengths in ((5, 3, 3), (5, 5, 1)):
+        assert_runs(model, module, packed_arguments(*lengths))
+
+
+def test_unrolled_refuses_dynamic_steps():
+    with pytest.raises(torch.onnx.OnnxExporterError, match="the unrolled form has a fixed number"):
+        export(elman.RNN(4, 6), (torch.randn(7, 3, 4),), {"input": {0: T}}, "unrolled")
+
+
+@pytest.mark.parametrize("form", ["Scan", "unrolled"])
+def test_float64(form):
+    rnn = elman.RNN(4, 6, dtype=torch.float64)
+    args = (torch.randn(7, 3, 4, dtype=torch.float64),)
+    session = onnxruntime.InferenceSession(export(rnn, args, form=form).SerializeToString())
+    for actual, wanted in zip(
+        session.run(None, {"input": args[0].numpy()}), rnn(*args), strict=True
+    ):
+        np.testing.assert_allclose(actual, wanted.detach().numpy(), rtol=1e-13, atol=1e-14)
+
+
+def test_decaying_states():
+    """A state that dies out keeps its digits, which ONNX's RNN in onnxruntime does not."""
+    torch.manual_seed(0)
+    rnn = elman.RNN(4, 6, bias=False)
+    with torch.no_grad():
+        rnn.weight_hh_l0.copy_(0.8 * torch.linalg.qr(torch.randn(6, 6)).Q)
+    model = export(rnn, (torch.randn(7, 3, 4),), {"input": {0: T, 1: B}})
+    x = torch.zeros(80, 2, 4)
+    x[:2] = torch.randn(2, 2, 4)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    output, h_n = session.run(None, {"input": x.numpy()})
+    expected = rnn(x)[1].detach().numpy()
+    assert 0 < np.abs(expected).max() < 1e-6
+    np.testing.assert_allclose(h_n, expected, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(output[-1:], h_n)
+
+
+def names_of_axes(value):
+    return {dim.dim_param for dim in value.type.tensor_type.shape.dim if dim.dim_param}
+
+
+def test_axes_have_the_same_names_inside_of_a_scan():
+    model = export(elman.RNN(4, 6), (torch.randn(7, 3, 4),), {"input": {0: T, 1: B}})
+    body = next(graph for graph in graphs(model.graph) if graph is not model.graph)
+    for value in [*body.input, *body.output]:
+        assert names_of_axes(value) == {"B"}
+
+
+class WithReset(torch.nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.rnn = elman.RNN(4, 6, **options)
+
+    def forward(self, x, reset):
+        return self.rnn(x, reset=reset)
+
+
+def reset_arguments(*sizes):
+    return torch.randn(*sizes, 4), torch.rand(sizes) > 0.6
+
+
+@pytest.mark.parametrize("form", ["Scan", "unrolled"])
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, (7, 3)),
+        ({"num_layers": 2, "bidirectional": True}, (7, 3)),
+        ({"batch_first": True, "bidirectional": True}, (3, 7)),
+        ({"bidirectional": True}, (7,)),
+    ],
+    ids=["plain", "stack", "batch_first", "unbatched"],
+)
+def test_reset(form, options, sizes):
+    torch.manual_seed(0)
+    module = WithReset(**options)
+    model = export(module, reset_arguments(*sizes), form=form)
+    assert_runs(model, module, reset_arguments(*sizes))
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("module", "args", "form", "message"),
     [
-        (lambda: elman.RNN(4, 6, 2, dropout=0.5), r"call model\.eval\(\) before the export"),
-        (WithReset, "ONNX's RNN has no reset"),
+        (
+            elman.RNN(4, 6, 2, dropout=0.5),
+            (torch.randn(7, 3, 4),),
+            "Scan",
+            r"call model\.eval\(\) before the export",
+        ),
+        (WithReset(), reset_arguments(7, 3), "RNN", "ONNX's RNN has no reset"),
+        (
+            elman.RNN(4, 6, dtype=torch.complex64),
+            (torch.randn(7, 3, 4, dtype=torch.complex64),),
+            "Scan",
+            "no complex numbers",
+        ),
     ],
-    ids=["dropout", "reset"],
+    ids=["dropout", "reset", "complex"],
 )
-def test_what_onnx_has_not_is_refused(make, message):
+def test_what_a_form_has_not_is_refused(module, args, form, message):
     with pytest.raises(torch.onnx.OnnxExporterError, match=message):
-        torch.onnx.export(make().train(), (torch.randn(7, 3, 4),), dynamo=True, verbose=False)
+        elman.onnx.export(module.train(), args, form=form, verbose=False)
+
+
+def test_the_form_ends_with_its_block():
+    args = (torch.randn(7, 3, 4),)
+    program = elman.onnx.export(elman.RNN(4, 6).eval(), args, form="RNN", verbose=False)
+    assert "RNN" in op_types(program.model_proto)
+    after = elman.onnx.export(elman.RNN(4, 6).eval(), args, verbose=False)
+    assert "Scan" in op_types(after.model_proto)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="form should be one of 'Scan', 'RNN', 'unrolled', got"):
+        elman.onnx.export(elman.RNN(4, 6), (torch.randn(7, 3, 4),), form="rnn")
+    with pytest.raises(ValueError, match="dynamo should be True"):
+        elman.onnx.export(elman.RNN(4, 6), (torch.randn(7, 3, 4),), dynamo=False)
 
 
 def test_only_an_export_knows_the_decompositions():

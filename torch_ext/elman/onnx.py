@@ -1,39 +1,125 @@
-"""What torch.onnx.export(dynamo=True) makes of elman's operators: ONNX's own RNN operator.
+"""What torch.onnx.export(dynamo=True) makes of elman's operators.
 
 Nothing has to be passed to the exporter: importing elman adds its operators to the table of
 decompositions that an export makes for itself. No other table of torch's knows of them, since a
-decomposition there would come before elman's kernels elsewhere. The cell comes as an RNN of one
-step.
+decomposition there would come before elman's kernels elsewhere.
+
+A sequence comes in one of three forms (:data:`FORMS`). The default is the one that the runtimes
+compute correctly, or refuse; ONNX's own RNN node is right by the standard and computed wrong by
+several of them without an error. docs/deployment.md has the table.
 
 The models are for inference: what only gradients know (truncation, `carry_scale`) leaves no trace.
-`reset` and dropout in training mode, which ONNX's operator has not, are refused.
+Dropout in training mode and complex numbers are refused.
 """
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Iterator
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
+from elman import _plain
 from elman._on_import import on_import
 
-__all__: list[str] = []
-
-_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
+__all__ = ["FORMS", "export", "use_form"]
 
 
-_DECOMPOSITIONS: dict[torch._ops.OpOverload, Callable] = {}
+def _scan(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+    """ONNX's Scan over MatMul, Add and the activation; the products with x stand before it."""
+    from torch._higher_order_ops.scan import scan_op
+
+    def step(state, *rest):
+        projected, *borders, w_hh_t = rest
+        state = cell.step(projected, state, w_hh_t, *borders)
+        # What is carried and what is stacked may not be the same tensor.
+        return state, state.clone()
+
+    # Detached, or the exporter's passes would make a backward pass that nobody asks for.
+    projected, state, w_hh_t = cell.project(x).detach(), state.detach(), cell.w_hh.t().detach()
+    sequences = [projected] if reset is None else [projected, reset.unsqueeze(2)]
+    final, states = scan_op(step, [state], sequences, (w_hh_t,))
+    return states, final
 
 
-def _decomposes(op: torch._ops.OpOverload):
-    """Makes a function what `op` becomes in an ONNX export."""
+def _rnn_node(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+    """ONNX's RNN operator, of one direction and without `sequence_lens`, which some ignore."""
+    if reset is not None:
+        raise RuntimeError(
+            "elman: ONNX's RNN has no reset; export in the default form, or a model that does not "
+            "pass it"
+        )
+    steps, batch, hidden_size = x.size(0), x.size(1), cell.w_hh.size(0)
+    states, final = torch.onnx.ops.symbolic_multi_out(
+        "RNN",
+        (
+            x,
+            cell.w_ih.unsqueeze(0),
+            cell.w_hh.unsqueeze(0),
+            None if cell.b_ih is None else torch.cat([cell.b_ih, cell.b_hh]).unsqueeze(0),
+            None,
+            state.unsqueeze(0),
+        ),
+        {
+            "hidden_size": hidden_size,
+            "direction": "forward",
+            "activations": [cell.nonlinearity.capitalize()],
+        },
+        dtypes=(x.dtype, x.dtype),
+        shapes=([steps, 1, batch, hidden_size], [1, batch, hidden_size]),
+    )
+    return states.squeeze(1), final.squeeze(0)
 
-    def register(function):
-        _DECOMPOSITIONS[op] = function
-        return function
 
-    return register
+_RUNS = {"Scan": _scan, "RNN": _rnn_node, "unrolled": _plain.unrolled}
+
+#: The forms that a sequence can take. ``"Scan"``, the default: ONNX's Scan over MatMul, Add and
+#: the activation. ``"RNN"``: ONNX's own RNN node. ``"unrolled"``: each step's MatMul, Add and
+#: activation by itself, for a fixed number of steps.
+FORMS = tuple(_RUNS)
+
+_form: contextvars.ContextVar[str] = contextvars.ContextVar("elman.onnx form", default="Scan")
+
+
+@contextlib.contextmanager
+def use_form(form: str) -> Iterator[None]:
+    """Exports inside of the ``with`` block write sequences in this form, one of :data:`FORMS`.
+
+    It serves exports that other libraries start, too, since they end in ``torch.onnx.export``.
+    """
+    if form not in FORMS:
+        raise ValueError(f"form should be one of {', '.join(map(repr, FORMS))}, got: {form!r}")
+    token = _form.set(form)
+    try:
+        yield
+    finally:
+        _form.reset(token)
+
+
+def export(*args, form: str = "Scan", **options):
+    """``torch.onnx.export(..., dynamo=True)`` with elman's sequences in the given form.
+
+    Args:
+        args: as of :func:`torch.onnx.export`
+        form: one of :data:`FORMS`. Default: ``"Scan"``
+        options: as of :func:`torch.onnx.export`
+
+    Returns:
+        the :class:`torch.onnx.ONNXProgram`
+
+    Example::
+
+        >>> program = elman.onnx.export(model, (x,), form="unrolled")
+        >>> program.save("model.onnx")
+    """
+    if options.pop("dynamo", True) is not True:
+        raise ValueError(
+            "dynamo should be True: the older exporter does not know elman's operators"
+        )
+    with use_form(form):
+        return torch.onnx.export(*args, dynamo=True, **options)
 
 
 @on_import("torch.onnx._internal.exporter._decomp")
@@ -50,137 +136,30 @@ def _join_exports(decomp: ModuleType) -> None:
 
     @functools.wraps(create_table)
     def create_table_with_elman(*args, **kwargs):
-        return {**create_table(*args, **kwargs), **_DECOMPOSITIONS}
+        _rename_axes_of_subgraphs()
+        return {**create_table(*args, **kwargs), **_plain.decompositions(_RUNS[_form.get()])}
 
     decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
 
 
-def _check_inference(
-    input: Tensor, num_layers: int, dropout: float, train: bool, reset: Tensor | None
-) -> None:
-    if input.is_complex():
-        raise RuntimeError(f"elman: ONNX's RNN has no complex numbers, got {input.dtype}")
-    if train and dropout > 0 and num_layers > 1:
-        raise RuntimeError(
-            "elman: ONNX's RNN has no dropout, but the model is in training mode with dropout "
-            f"{dropout}; call model.eval() before the export"
-        )
-    if reset is not None:
-        raise RuntimeError("elman: ONNX's RNN has no reset; export a model that does not pass it")
+def _rename_axes_of_subgraphs() -> None:
+    """Lets the exporter give the dynamic axes of a Scan's body their names, too.
 
-
-def _layers(
-    x: Tensor,
-    hx: Tensor | None,
-    params: list[Tensor],
-    has_biases: bool,
-    num_layers: int,
-    directions: int,
-    nonlinearity: str,
-    lengths: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """One ONNX node for each layer.
-
-    x: [T, B, I]; hx, h_n: [L*D, B, H]; output: [T, B, D*H]; lengths: [B] int32 or None (all T).
+    It renames the axes of all values but the inputs of subgraphs (torch 2.11 to 2.15), and tract
+    refuses a Scan whose batch is called ``s27`` inside and ``B`` outside.
     """
-    hidden_size = params[1].size(1)
-    steps, batch = x.size(0), x.size(1)
-    attributes = {
-        "hidden_size": hidden_size,
-        "direction": "forward" if directions == 1 else "bidirectional",
-        "activations": [_ACTIVATIONS[nonlinearity]] * directions,
-    }
-    params_per_cell = 4 if has_biases else 2
-    finals = []
-    for layer in range(num_layers):
-        first = layer * directions
-        cells = [
-            params[i * params_per_cell : (i + 1) * params_per_cell]
-            for i in range(first, first + directions)
-        ]
-        states, final = torch.onnx.ops.symbolic_multi_out(
-            "RNN",
-            (
-                x,
-                torch.stack([cell[0] for cell in cells]),
-                torch.stack([cell[1] for cell in cells]),
-                torch.stack([torch.cat(cell[2:]) for cell in cells]) if has_biases else None,
-                lengths,
-                None if hx is None else hx[first : first + directions],
-            ),
-            attributes,
-            dtypes=(x.dtype, x.dtype),
-            shapes=([steps, directions, batch, hidden_size], [directions, batch, hidden_size]),
-        )
-        finals.append(final)
-        # states: [T, D, B, H]
-        x = states.transpose(1, 2).reshape(steps, batch, directions * hidden_size)
-    return x, torch.cat(finals)
+    from torch.onnx._internal.exporter import _ir_passes
 
+    all_values = getattr(_ir_passes, "_all_values", None)
+    if all_values is None or hasattr(all_values, "__wrapped__"):
+        return
 
-@_decomposes(torch.ops.elman.rnn.default)
-def _rnn(
-    input,
-    hx,
-    params,
-    has_biases,
-    num_layers,
-    dropout,
-    train,
-    bidirectional,
-    batch_first,
-    *,
-    nonlinearity="tanh",
-    k1=0,
-    k2=0,
-    reset=None,
-    carry_scale=None,
-):
-    _check_inference(input, num_layers, dropout, train, reset)
-    batched = input.dim() == 3
-    if not batched:
-        input, hx = input.unsqueeze(1), None if hx is None else hx.unsqueeze(1)
-    elif batch_first:
-        input = input.transpose(0, 1)
-    directions = 2 if bidirectional else 1
-    output, h_n = _layers(input, hx, params, has_biases, num_layers, directions, nonlinearity)
-    if not batched:
-        return output.squeeze(1), h_n.squeeze(1)
-    return (output.transpose(0, 1) if batch_first else output), h_n
+    @functools.wraps(all_values)
+    def all_values_and_inputs_of_subgraphs(model):
+        yield from all_values(model)
+        for node in model.graph.all_nodes():
+            for attribute in node.attributes.values():
+                if attribute.type.name == "GRAPH":
+                    yield from attribute.as_graph().inputs
 
-
-@_decomposes(torch.ops.elman.rnn.data)
-def _rnn_data(
-    data,
-    batch_sizes,
-    hx,
-    params,
-    has_biases,
-    num_layers,
-    dropout,
-    train,
-    bidirectional,
-    *,
-    nonlinearity="tanh",
-    k1=0,
-    k2=0,
-):
-    _check_inference(data, num_layers, dropout, train, reset=None)
-    # ONNX has padded sequences with lengths: pad, run, and pack again.
-    steps, batch = batch_sizes.size(0), hx.size(1)
-    row_of_batch = torch.arange(batch, device=batch_sizes.device)
-    valid = row_of_batch < batch_sizes.unsqueeze(1)  # [T, B]
-    lengths = valid.sum(0).to(torch.int32)
-    ends = batch_sizes.cumsum(0)  # [T], one past each step's last row of data
-    starts = ends - batch_sizes
-    rows = torch.where(valid, starts.unsqueeze(1) + row_of_batch, 0)  # [T, B]
-    padded = data.index_select(0, rows.flatten()).view(steps, batch, data.size(1))
-    directions = 2 if bidirectional else 1
-    output, h_n = _layers(
-        padded, hx, params, has_biases, num_layers, directions, nonlinearity, lengths
-    )
-    # For each row of data, the step that it belongs to: as many steps end before or at it.
-    row = torch.arange(data.size(0), device=batch_sizes.device)
-    step = (ends.unsqueeze(0) <= row.unsqueeze(1)).sum(1)  # [sum of batch_sizes]
-    place = step * batch + row - starts.index_select(0, step)
-    return output.reshape(steps * batch, -1).index_select(0, place), h_n
+    _ir_passes._all_values = all_values_and_inputs_of_subgraphs
