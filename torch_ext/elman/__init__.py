@@ -25,6 +25,7 @@ from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert, to_torch  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
+from elman.load_from import load_from  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.packing import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 from elman.random_truncation import random_truncation  # noqa: E402
@@ -46,6 +47,7 @@ __all__ = [
     "kernel_info",
     "pack_padded_sequence",
     "pad_packed_sequence",
+    "load_from",
     "plot_gradient_by_lag",
     "random_truncation",
     "to_torch",
