@@ -59,8 +59,8 @@ def flax(cell):
 
 def haiku(cell):
     return {
-        "vanilla_rnn/input_to_hidden": {"w": cell["w"], "b": cell["b"]},
-        "vanilla_rnn/hidden_to_hidden": {"w": cell["u"], "b": cell["c"]},
+        "vanilla_rnn/linear": {"w": cell["w"], "b": cell["b"]},
+        "vanilla_rnn/linear_1": {"w": cell["u"], "b": cell["c"]},
     }
 
 

@@ -47,7 +47,7 @@ def load_from(
             * ``'flax'``: the parameters of ``SimpleCell``, ``{'i': {'kernel', 'bias'}, 'h':
               {'kernel'}}`` (linen) or ``{'dense_i': ..., 'dense_h': ...}`` (nnx)
             * ``'haiku'``: the parameters of ``VanillaRNN``,
-              ``{'.../input_to_hidden': {'w', 'b'}, '.../hidden_to_hidden': {'w', 'b'}}``
+              ``{'.../linear': {'w', 'b'}, '.../linear_1': {'w', 'b'}}``
             * ``'paddle'``: ``SimpleRNN.state_dict()``, all layers and directions
             * ``'mxnet'``: the parameters of ``gluon.rnn.RNN`` by name, all layers and directions
             * ``'mlx'``: the parameters of ``nn.RNN``, ``{'Wxh', 'Whh', 'bias'}``
@@ -198,8 +198,8 @@ def _flax(weights) -> list[_Cell]:
 
 
 def _haiku(weights) -> list[_Cell]:
-    i = _entry("haiku", weights, "input_to_hidden")
-    h = _entry("haiku", weights, "hidden_to_hidden")
+    i = _entry("haiku", weights, "linear")
+    h = _entry("haiku", weights, "linear_1")
     matrices = (_entry("haiku", part, "w") for part in (i, h))
     return [_cell(*matrices, i.get("b"), h.get("b"), transposed=True)]
 
