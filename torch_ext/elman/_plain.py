@@ -144,8 +144,8 @@ def _network(run, layout, x, hx, params, has_biases, layers, directions, nonline
 def _zeros(batch: int, w_hh: Tensor) -> Tensor:
     """[B, H], the state that a call without one starts from.
 
-    Not `new_zeros`: it becomes ONNX's ConstantOfShape without a value, which tract takes for
-    float64.
+    Not `new_zeros`: tract refuses the ConstantOfShape that it becomes in an export (of float64,
+    as it says).
     """
     return w_hh.new_full((batch, w_hh.size(0)), 0)
 

@@ -1,0 +1,86 @@
+#!/bin/bash
+# onnx 1.23.2: ReferenceEvaluator ignores an RNN node's sequence_lens without an error. The standard has
+# zeros after a sequence's end, and Y_h is the state of its last step; onnxruntime does so.
+# Seen: Y goes on over the padding, and Y_h is the state after all steps.
+#
+# Exits with an error once the behaviour has changed. PYTHON=... names an interpreter that has the
+# packages; without it they are installed into a temporary folder.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+python=${PYTHON:-}
+unset PYTHON  # some packages have a use of their own for it
+if [ -z "$python" ]; then
+  python3 -m venv "$folder/venv"
+  python=$folder/venv/bin/python3
+  "$python" -m pip install --quiet numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1
+fi
+cd "$folder"
+"$python" - <<'EOF'
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+T, B, I, H = 7, 2, 4, 6
+rng = np.random.default_rng(0)
+W = rng.standard_normal((1, H, I)).astype(np.float32)
+R = (0.3 * rng.standard_normal((1, H, H))).astype(np.float32)
+X = rng.standard_normal((T, B, I)).astype(np.float32)
+h0 = np.zeros((1, B, H), np.float32)
+
+
+def value(name, *shape, kind=onnx.TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def model(activation, lengths=None, steps=T):
+    """One RNN node, with the sequences' lengths as a constant if there are some."""
+    constants = [numpy_helper.from_array(W, "W"), numpy_helper.from_array(R, "R")]
+    if lengths is not None:
+        constants.append(numpy_helper.from_array(np.array(lengths, np.int32), "lengths"))
+    inputs = ["X", "W", "R", "", "" if lengths is None else "lengths", "h0"]
+    rnn = helper.make_node(
+        "RNN", inputs, ["Y", "Y_h"], hidden_size=H, activations=[activation]
+    )
+    graph = helper.make_graph(
+        [rnn],
+        "rnn",
+        [value("X", steps, B, I), value("h0", 1, B, H)],
+        [value("Y", steps, 1, B, H), value("Y_h", 1, B, H)],
+        constants,
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def loop(activation, X=X, h=h0[0]):
+    """The formula: all states [T, B, H]."""
+    states = []
+    for x in X:
+        h = activation(x @ W[0].T + h @ R[0].T)
+        states.append(h)
+    return np.stack(states)
+
+
+def relu(a):
+    return np.maximum(a, 0)
+
+
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
+made = model("Tanh", lengths=[T, 3])
+Y, Y_h = ReferenceEvaluator(made).run(None, {"X": X, "h0": h0})
+session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+right_Y, right_Y_h = session.run(None, {"X": X, "h0": h0})
+states = loop(np.tanh)
+print("onnx", onnx.__version__)
+print("Y of the row of 3 steps after its end: evaluator", np.abs(Y[3:, 0, 1]).max(), end=", ")
+print("onnxruntime", np.abs(right_Y[3:, 0, 1]).max())
+print("Y_h of that row, from its third state: evaluator", np.abs(Y_h[0, 1] - states[2, 1]).max(), end=", ")
+print("onnxruntime", np.abs(right_Y_h[0, 1] - states[2, 1]).max())
+assert not right_Y[3:, 0, 1].any() and np.abs(right_Y_h[0, 1] - states[2, 1]).max() < 1e-5
+assert np.abs(Y_h[0, 1] - states[-1, 1]).max() < 1e-5
+assert np.abs(Y_h[0, 1] - states[2, 1]).max() > 0.1
+EOF
