@@ -29,6 +29,7 @@ from elman.load_from import load_from  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.packing import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 from elman.random_truncation import random_truncation  # noqa: E402
+from elman.reset_from_flags import reset_from_flags  # noqa: E402
 from elman.rnn import RNN  # noqa: E402
 from elman.rnn_cell import RNNCell  # noqa: E402
 from elman.stream import Stream  # noqa: E402
@@ -51,4 +52,5 @@ __all__ = [
     "plot_gradient_by_lag",
     "random_truncation",
     "to_torch",
+    "reset_from_flags",
 ]
