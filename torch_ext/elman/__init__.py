@@ -23,6 +23,8 @@ from elman import _compile, _dtensor, _fake, _per_sample, flops, onnx  # noqa: E
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert, to_torch  # noqa: E402
+from elman.convert import Conversion, convert  # noqa: E402
+from elman.decompose import decompose  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
 from elman.load_from import load_from  # noqa: E402
@@ -44,6 +46,7 @@ __all__ = [
     "__version__",
     "cmake_prefix_path",
     "convert",
+    "decompose",
     "gradient_by_lag",
     "kernel_info",
     "pack_padded_sequence",

@@ -147,7 +147,7 @@ def _zeros(batch: int, w_hh: Tensor) -> Tensor:
     Not `new_zeros`: tract refuses the ConstantOfShape that it becomes in an export (of float64,
     as it says).
     """
-    return w_hh.new_full((batch, w_hh.size(0)), 0)
+    return w_hh.new_full((batch, w_hh.size(0)), 0.0)
 
 
 def check_inference(input: Tensor, num_layers: int = 1, dropout: float = 0, train: bool = False):

@@ -63,8 +63,8 @@ def reset_from_flags(
         given = _as_bool("previous", previous, batch_first)
         if given.shape[1:] != reset.shape[1:] or given.size(0) < later:
             raise ValueError(
-                f"previous: expected the flags of {later} steps or more of {list(reset.shape[1:])}, "
-                f"got {list(given.shape)}, time first"
+                f"previous: expected the flags of {later} steps or more of "
+                f"{list(reset.shape[1:])}, got {list(given.shape)}, time first"
             )
         before = given[given.size(0) - later :]
     reset = torch.cat([before, reset])[: reset.size(0)]
