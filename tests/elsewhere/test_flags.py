@@ -137,3 +137,30 @@ def test_skrl(monkeypatch):
     assert reset.any() and torch.equal(reset, torch.stack(zeroed[:-1]))
     lengths = torch.tensor([3.0, 4.0]).expand_as(seen)
     assert torch.equal(seen[reset], lengths[reset])
+
+
+class Recurrent(torch.nn.Module):
+    """A policy's memory for TorchRL: [B, T, ...] with the flag of InitTracker."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = elman.RNN(1, 8, batch_first=True)
+
+    def forward(self, observation, is_init):
+        reset = elman.reset_from_flags(is_init, "torchrl", batch_first=True)
+        return self.rnn(observation, reset=reset)[0]
+
+
+def test_a_module_of_torchrl():
+    from tensordict.nn import TensorDictModule
+    from torchrl.envs import GymWrapper, InitTracker, TransformedEnv
+
+    env = TransformedEnv(GymWrapper(Count()), InitTracker())
+    steps = env.rollout(T, break_when_any_done=False, auto_reset=True)
+    memory = TensorDictModule(Recurrent(), ["observation", "is_init"], ["states"])
+    states = memory(steps.unsqueeze(0))["states"][0]
+    starts = [*(steps["observation"] == 0).squeeze(-1).nonzero().flatten().tolist(), T]
+    assert len(starts) > 3
+    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        alone, _ = memory.module.rnn(steps["observation"][None, begin:end])
+        torch.testing.assert_close(states[begin:end], alone[0])

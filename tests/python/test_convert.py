@@ -248,3 +248,22 @@ def test_an_rnn_whose_nonlinearity_was_set_afterwards_goes_by_its_mode():
     x = torch.randn(5, 3, 4)
     expected = rnn(x)
     assert_close(elman.convert(rnn)(x), expected)
+
+
+def test_where_there_is_no_rnn_the_report_names_what_others_call_so():
+    """As in libraries whose "RNN" is a GRU or an LSTM."""
+    gru = torch.nn.GRU(4, 6)
+    model = torch.nn.ModuleDict({"rnn": gru, "again": gru, "cell": torch.nn.LSTMCell(4, 6)})
+    report = []
+    elman.convert(model, report)
+    assert report == [
+        "rnn, again: torch.nn.GRU left alone: another network than torch.nn.RNN, of which there is "
+        "none",
+        "cell: torch.nn.LSTMCell left alone: another network than torch.nn.RNN, of which there is "
+        "none",
+    ]
+    assert not any(line.replaced for line in report)
+    for rnn in (torch.nn.RNN(4, 6), elman.RNN(4, 6)):
+        report = []
+        elman.convert(torch.nn.ModuleList([gru, rnn]), report)
+        assert not any("GRU" in line for line in report)

@@ -15,6 +15,8 @@ __all__ = ["Conversion", "convert", "to_torch"]
 
 _TO_ELMAN = {torch.nn.RNN: RNN, torch.nn.RNNCell: RNNCell}
 _TO_TORCH = {ours: theirs for theirs, ours in _TO_ELMAN.items()}
+# What "an RNN" is in many a library; another network, which elman does not compute.
+_GATED = (torch.nn.LSTM, torch.nn.GRU, torch.nn.LSTMCell, torch.nn.GRUCell)
 
 
 class Conversion(str):
@@ -75,8 +77,9 @@ def convert(
         module: a model, or an RNN or RNNCell by itself
         report: receives a :class:`Conversion`, which is a ``str``, for each module that was
             replaced, and for each that was left alone though it is an RNN or RNNCell of torch's or
-            derives from one. A callable is called with it; a list, or whatever has an ``append``,
-            has it appended. Default: ``None``
+            derives from one; where there is none, for each LSTM and GRU, which is what some
+            libraries mean by RNN. A callable is called with it; a list, or whatever has an
+            ``append``, has it appended. Default: ``None``
 
     Returns:
         `module` itself
@@ -93,7 +96,8 @@ def convert(
     """
     _check_module(module)
     receive = _receiver(report)
-    for child, names, old in list(_candidates(module, _TO_ELMAN)):
+    candidates = list(_candidates(module, _TO_ELMAN))
+    for child, names, old in candidates:
         reason = _reason_to_leave(child, old, _TO_ELMAN)
         if not reason and old is torch.nn.RNNCell and child.nonlinearity not in ("tanh", "relu"):
             reason = (
@@ -103,6 +107,10 @@ def convert(
         if not reason:
             _become_ours(child, _TO_ELMAN[old])
         receive(Conversion(names, child, old, None if reason else _TO_ELMAN[old], reason))
+    if not candidates and not _names_of(module, (RNN, RNNCell)):
+        for child, names in _names_of(module, _GATED).items():
+            reason = "another network than torch.nn.RNN, of which there is none"
+            receive(Conversion(names, child, type(child), None, reason))
     return module
 
 
@@ -170,16 +178,21 @@ def _candidates(
     model: torch.nn.Module, replacements: dict[type, type]
 ) -> Iterator[tuple[torch.nn.Module, list[str], type]]:
     """Each module that is of one of the classes or derives from one, its names, and its class."""
-    names: dict[torch.nn.Module, list[str]] = {}
-    for name, child in model.named_modules(remove_duplicate=False):
-        if isinstance(child, tuple(replacements)):
-            names.setdefault(child, []).append(name)
-    for child, its_names in names.items():
+    for child, its_names in _names_of(model, tuple(replacements)).items():
         old = type(child)
         if parametrize.is_parametrized(child):
             # The class that was made for this one object; its base is what the user wrote.
             old = old.__bases__[0]
         yield child, its_names, old
+
+
+def _names_of(model: torch.nn.Module, kinds: tuple) -> dict[torch.nn.Module, list[str]]:
+    """The modules of these kinds, with all names that they have."""
+    names: dict[torch.nn.Module, list[str]] = {}
+    for name, child in model.named_modules(remove_duplicate=False):
+        if isinstance(child, kinds):
+            names.setdefault(child, []).append(name)
+    return names
 
 
 def _receiver(report) -> Callable[[Conversion], object]:
