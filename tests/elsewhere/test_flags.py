@@ -1,6 +1,8 @@
 """elman.reset_from_flags against the libraries: an environment that counts shows which step each of
 their flags belongs to, and their own recurrent code what they reset."""
 
+import itertools
+
 import elman
 import gymnasium
 import numpy as np
@@ -161,6 +163,6 @@ def test_a_module_of_torchrl():
     states = memory(steps.unsqueeze(0))["states"][0]
     starts = [*(steps["observation"] == 0).squeeze(-1).nonzero().flatten().tolist(), T]
     assert len(starts) > 3
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in itertools.pairwise(starts):
         alone, _ = memory.module.rnn(steps["observation"][None, begin:end])
         torch.testing.assert_close(states[begin:end], alone[0])
