@@ -78,7 +78,7 @@ void expect_sound(const Plan& plan, const Problem& problem, const DeviceLimits& 
   ASSERT_LE(l.features, 1 << l.column_bits);
   ASSERT_LE(1 << l.column_bits, kThreads);
   // A thread finishes what it has room for.
-  ASSERT_LE(l.chunk_rows << l.column_bits, kThreads * kResultsPerThread);
+  ASSERT_LE(l.chunk_rows << l.column_bits, kThreads * shape.results);
   // Units in shared memory are those that are not in registers.
   ASSERT_TRUE(l.tiles_per_warp == 1 || l.tiles_per_warp == 2);
   ASSERT_GE(l.tiles_per_warp * (kWarps / l.k_warps), l.tiles);

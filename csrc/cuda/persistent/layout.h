@@ -20,8 +20,6 @@ constexpr bool is_cluster(Exchange exchange) {
 constexpr int kThreadBits = 8;
 constexpr int kThreads = 1 << kThreadBits;
 constexpr int kWarps = kThreads / 32;
-/// Results of a chunk that one thread finishes at most; their inputs are fetched ahead.
-constexpr int kResultsPerThread = 8;
 /// Sums that a warp makes at once: tiles of features times tiles of rows. That many products share
 /// each read of a weight or of a vector.
 constexpr int kSumsAtOnce = 4;

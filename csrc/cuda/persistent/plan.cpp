@@ -116,7 +116,7 @@ class Planner {
 
   /// Whether the layout fits with these rows; if so it is kept.
   bool consider(Layout layout, std::int64_t group_rows, int chunk_rows) {
-    if ((chunk_rows << layout.column_bits) > kThreads * kResultsPerThread) return false;
+    if ((chunk_rows << layout.column_bits) > kThreads * shape_.results) return false;
     layout.group_rows = group_rows;
     layout.chunk_rows = chunk_rows;
     layout.chunks = ceil_div(group_rows, chunk_rows);

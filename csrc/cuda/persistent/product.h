@@ -35,7 +35,8 @@ struct Partials {
 
 // A product policy says what a warp multiplies at once, the *unit*: kTile features by kUnitElements
 // of k, held in a Fragment (a lane's share of the weights), times kRows rows of entering vectors.
-// kUnits fragments stay in registers. Exchanged vectors consist of Element.
+// kUnits fragments stay in registers, beside the operands of the kResults results that a thread
+// finishes of a chunk at most. Exchanged vectors consist of Element.
 
 /// Fused multiply-adds: the lanes split k, each has kTile features of four (two) elements.
 template <typename C>
@@ -46,6 +47,7 @@ struct FmaProduct {
   static constexpr int kTile = 8;
   static constexpr int kRows = 1;
   static constexpr int kUnits = sizeof(C) == 8 ? 2 : 4;  // more would spill
+  static constexpr int kResults = 4;
   static constexpr int kWidth = 16 / sizeof(C);
   static constexpr int kUnitElements = 32 * kWidth;
   static constexpr int kUnitBytes = 32 * 16 * kTile;
@@ -131,6 +133,7 @@ struct MmaProduct {
   static constexpr int kTile = 16;
   static constexpr int kRows = 8;
   static constexpr int kUnits = 16;
+  static constexpr int kResults = 8;
   static constexpr int kWordElements = 4 / sizeof(S);
   static constexpr int kUnitElements = 16 * kWordElements;
   static constexpr int kUnitBytes = 32 * 16 * 2;

@@ -128,23 +128,24 @@ class WarpWeights {
   int lane_, first_tile_, first_unit_, held_per_tile_;
 };
 
-/// body(range) for ranges that cover 0 .. count - 1, and up to twice as much: 0, 1, 2 to 3, 4 to 7.
-/// What a range stands for is computed side by side.
+/// body(range) for ranges that cover 0 .. count - 1, and up to twice as much: 0, 1, 2 to 3, 4 to 7;
+/// count is kMost at most. What a range stands for is computed side by side.
 template <int kFirst, int kAfter>
 struct Range {
   static constexpr int kBegin = kFirst;
   static constexpr int kCount = kAfter - kFirst;
 };
-template <typename Body>
+template <int kMost, typename Body>
 ELMAN_DEVICE void in_ranges(int count, const Body& body) {
-  static_assert(kResultsPerThread == 8 && kWarps == 8, "the ranges cover both");
+  static_assert(kMost == 4 || kMost == 8, "what the ranges cover");
   body(Range<0, 1>());
   if (count <= 1) return;
   body(Range<1, 2>());
   if (count <= 2) return;
   body(Range<2, 4>());
-  if (count <= 4) return;
-  body(Range<4, 8>());
+  if constexpr (kMost > 4) {
+    if (count > 4) body(Range<4, 8>());
+  }
 }
 
 /// What the rows of a chunk have in common.
@@ -181,7 +182,7 @@ class ChunkResults {
 
   ELMAN_DEVICE void fetch(const Pass& pass, int s) {
     if (!any_) return;
-    in_ranges(results_, [&](auto range) {
+    in_ranges<P::kResults>(results_, [&](auto range) {
       using R = decltype(range);
       RowInfo infos[R::kCount];
       ELMAN_UNROLL
@@ -201,7 +202,7 @@ class ChunkResults {
                            const C* partials, int chunk, int s) {
     if (!any_) return;
     const bool failed = vectors.failed();
-    in_ranges(results_, [&](auto range) {
+    in_ranges<P::kResults>(results_, [&](auto range) {
       using R = decltype(range);
       int rows[R::kCount];
       C v[R::kCount];
@@ -210,7 +211,7 @@ class ChunkResults {
         rows[i] = row(R::kBegin + i);
         v[i] = failed ? device::not_a_number<C>() : C(0);
       }
-      in_ranges(layout_.k_warps, [&](auto warps) {
+      in_ranges<kWarps>(layout_.k_warps, [&](auto warps) {
         using W = decltype(warps);
         ELMAN_UNROLL
         for (int k = W::kBegin; k < W::kBegin + W::kCount; ++k) {
@@ -239,7 +240,7 @@ class ChunkResults {
   /// Stores the results of step s.
   ELMAN_DEVICE void store(const Pass& pass, const ChunkSpan& span, int s) const {
     if (!any_) return;
-    in_ranges(results_, [&](auto range) {
+    in_ranges<P::kResults>(results_, [&](auto range) {
       using R = decltype(range);
       ELMAN_UNROLL
       for (int i = R::kBegin; i < R::kBegin + R::kCount; ++i)
@@ -271,8 +272,8 @@ class ChunkResults {
   const RowInfo* infos_;
   int count_, feature_, local_feature_, first_row_, row_step_, results_;
   bool any_;
-  typename Pass::Operands operands_[kResultsPerThread];
-  typename Pass::Result made_[kResultsPerThread];
+  typename Pass::Operands operands_[P::kResults];
+  typename Pass::Result made_[P::kResults];
 };
 
 /// One block's part in the recurrence: x_{s+1} = pass(W x_s), for the rows of its group and the

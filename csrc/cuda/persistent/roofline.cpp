@@ -14,14 +14,14 @@ int DeviceLimits::groups_at_once(int group_blocks) const {
 ProductShape product_shape(Arithmetic arithmetic) {
   switch (arithmetic) {
     case Arithmetic::kFloat64:
-      return {8, 1, 2, 64, 4096, 8, 8};
+      return {8, 1, 2, 4, 64, 4096, 8, 8};
     case Arithmetic::kFloat32:
-      return {8, 1, 4, 128, 4096, 4, 4};
+      return {8, 1, 4, 4, 128, 4096, 4, 4};
     case Arithmetic::kTf32:
-      return {16, 8, 16, 16, 1024, 4, 4};
+      return {16, 8, 16, 8, 16, 1024, 4, 4};
     case Arithmetic::kBFloat16:
     case Arithmetic::kFloat16:
-      return {16, 8, 16, 32, 1024, 2, 4};
+      return {16, 8, 16, 8, 32, 1024, 2, 4};
   }
   return {};
 }

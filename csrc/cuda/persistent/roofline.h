@@ -24,7 +24,7 @@ struct DeviceLimits {
 
 /// The policy's constants (product.h) as the host sees them.
 struct ProductShape {
-  int tile, rows, units, unit_elements, unit_bytes, element_bytes, compute_bytes;
+  int tile, rows, units, results, unit_elements, unit_bytes, element_bytes, compute_bytes;
 };
 ProductShape product_shape(Arithmetic arithmetic);
 
