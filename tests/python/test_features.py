@@ -157,6 +157,7 @@ def test_allow_rnn_of_dynamo():
     assert graphs_for_each_length(elman.RNN(4, 6)) <= 2  # the first is for one length
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes")  # of torch's module
 def test_export_with_dim_auto():
     automatic = ({0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO},)
     x = torch.randn(9, 2, 4)
