@@ -82,12 +82,22 @@ struct RnnArguments {
 /// layer's states).
 struct Saved {
   /// states: [L-1, T, B, D*H] ([L-1, sum of batch_sizes, D*H] packed), the lower layers' states,
-  /// before dropout, time major whatever batch_first says; numel 0 if L == 1 or if nothing is to be
+  /// before dropout, time major whatever batch_first says; [0] if L == 1 or if nothing is to be
   /// saved.
   at::Tensor states;
   /// masks: as states, the dropout masks between the layers, each element 0 or 1 / (1 - dropout);
-  /// numel 0 if the call drew none.
+  /// [0] if the call drew none.
   at::Tensor masks;
+};
+
+/// What arrives at the backward pass, checked by `check_backward_arguments` (checks.h).
+struct BackwardArguments {
+  std::optional<at::Tensor> grad_output;  ///< shape of `output`; none means zeros
+  std::optional<at::Tensor> grad_h_n;     ///< shape of h_n; none means zeros
+  at::Tensor output;                      ///< the forward's output, in the caller's layout
+  Saved saved;
+  /// Which gradients are asked for: input, hx, then each of params.
+  std::vector<bool> output_mask;
 };
 
 }  // namespace elman

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "activation.h"
@@ -14,15 +15,30 @@ namespace elman {
 /// tensor's values, so that it serves meta tensors too.
 void check_arguments(const RnnArguments& args);
 
+/// The same for `elman::_rnn_backward`, its `args` included.
+void check_backward_arguments(const RnnArguments& args, const BackwardArguments& grads);
+
+/// The same without what the forward pass made (output, states), for a gradient that makes the
+/// states again.
+void check_gradients(const RnnArguments& args, const BackwardArguments& grads);
+
 /// Checks the values of `batch_sizes` (packed input only). Called by the kernels that have the
 /// values.
 void check_batch_sizes(const RnnArguments& args);
+
+/// Checks what only kernels that read the tensors can: that their data is there, and the values of
+/// `batch_sizes`. Called after the other checks.
+void check_data(const RnnArguments& args);
+void check_data(const RnnArguments& args, const BackwardArguments& grads);
 
 /// The same for `elman::rnn_cell`.
 void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
                           const at::Tensor& w_ih, const at::Tensor& w_hh,
                           const std::optional<at::Tensor>& b_ih,
                           const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity);
+
+/// "weight_ih_l1_reverse" and the like, as torch.nn.RNN names its parameters.
+std::string param_name(const RnnArguments& args, int64_t index);
 
 /// The activation that `nonlinearity` ("tanh", "relu", "sigmoid") names; throws for any other name.
 Activation parse_nonlinearity(std::string_view nonlinearity);

@@ -59,7 +59,8 @@ struct StackForward {
   const void* input;                  ///< input: [T, B, I]
   std::vector<const void*> masks;  ///< masks[l]: [T, B, D*H], dropout factors between the layers l
                                    ///< and l + 1; empty: no dropout
-  const bool* reset;  ///< reset: [T, B], where the state before the step counts as zero, or null
+  const uint8_t* reset;  ///< reset: [T, B], not 0 where the state before the step counts as zero,
+                         ///< or null
   std::vector<void*> states;  ///< states[l]: [T, B, D*H] of layer l; the last one is the output
   void* h_n;                  ///< h_n: [L*D, B, H]
 };
@@ -77,7 +78,7 @@ struct StackBackward {
   std::vector<CellParameters> cells;
   const void* input;               ///< input: [T, B, I]
   std::vector<const void*> masks;  ///< as in the forward
-  const bool* reset;               ///< as in the forward
+  const uint8_t* reset;            ///< as in the forward
   const void* carry_scale;  ///< carry_scale: [T, B] of C, factors of the gradient that flows from
                             ///< the step to the state before it, or null (ones); one direction only
   std::vector<const void*> states;   ///< as the forward made them

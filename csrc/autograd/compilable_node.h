@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "autograd/node.h"
+
 namespace elman {
 
 /// A node whose backward pass is a function of plain values: `Derived::unpack()` makes them, a
@@ -30,6 +32,7 @@ class CompilableNode : public torch::autograd::Node {
   using variable_list = torch::autograd::variable_list;
 
   variable_list apply(variable_list&& gradients) override {
+    check_count(*this, gradients);
     return self().unpack().run(gradients, wanted());
   }
 

@@ -25,4 +25,12 @@ auto make_node(Arguments&&... arguments) {
   }
 }
 
+/// Autograd calls a node with a gradient for each of its results; by hand (`grad_fn(...)`) it can
+/// be called with any number.
+inline void check_count(const torch::autograd::Node& node,
+                        const torch::autograd::variable_list& grads) {
+  TORCH_CHECK(grads.size() == node.num_inputs(), node.name(), " must be called with ",
+              node.num_inputs(), " gradients, got ", grads.size());
+}
+
 }  // namespace elman

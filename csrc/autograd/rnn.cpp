@@ -134,6 +134,7 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
       for (size_t i = 0; i < aliased.params.size(); ++i) alias(aliased.params[i], i + 2);
       if (grads.grad_output) alias(*grads.grad_output, wanted.size() - 2);
       if (grads.grad_h_n) alias(*grads.grad_h_n, wanted.size() - 1);
+      check_gradients(aliased.view(), grads);
       const variable_list gradients = composite::differentiable_backward(aliased.view(), grads);
       variable_list differentiated, errors;
       for (size_t i = 0; i < gradients.size(); ++i) {
@@ -268,7 +269,7 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
   using torch::autograd::isFwGradDefined;
-  check_arguments(args);
+  check_backward_arguments(args, grads);
   const bool forward = any_has_tangent(args) || isFwGradDefined(grads.grad_output) ||
                        isFwGradDefined(grads.grad_h_n);
   if (forward) return composite::differentiable_backward(args, grads);

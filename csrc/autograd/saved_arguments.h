@@ -71,7 +71,9 @@ class SavedArguments {
     using torch::autograd::SavedVariable;
     input_ = SavedVariable(args.input, /*is_output=*/false);
     hx_ = SavedVariable(args.hx, false);
-    batch_sizes_ = SavedVariable(args.batch_sizes, false);
+    // A copy: an edit of the caller's that no version tells of (through NumPy) would change
+    // windows.
+    if (args.batch_sizes) batch_sizes_ = SavedVariable(args.batch_sizes->clone(), false);
     reset_ = SavedVariable(args.reset, false);
     carry_scale_ = SavedVariable(args.carry_scale, false);
     params_.reserve(args.params.size());

@@ -1,5 +1,6 @@
 #include <c10/core/SymInt.h>
 #include <c10/util/Exception.h>
+#include <c10/util/safe_numerics.h>
 
 #include <string>
 
@@ -9,25 +10,19 @@
 namespace elman {
 namespace {
 
-/// "weight_ih_l1_reverse" and the like, as torch.nn.RNN names its parameters.
-std::string param_name(const RnnArguments& args, int64_t index) {
-  static constexpr const char* kNames[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-  const int64_t cell = index / args.params_per_cell();
-  std::string name = kNames[index % args.params_per_cell()];
-  name += "_l" + std::to_string(cell / args.num_directions());
-  if (cell % args.num_directions() == 1) name += "_reverse";
-  return name;
-}
-
 void check_params(const RnnArguments& args) {
   TORCH_CHECK_VALUE(args.num_layers > 0, "num_layers must be greater than zero, got ",
                     args.num_layers);
-  const int64_t cells = args.num_layers * args.num_directions();
-  const int64_t expected = cells * args.params_per_cell();
-  TORCH_CHECK(static_cast<int64_t>(args.params.size()) == expected, "params must hold ", expected,
-              " tensors (", args.params_per_cell(), " for each of ", args.num_layers, " layers in ",
+  uint64_t expected = 0;
+  const bool overflows = c10::mul_overflows(
+      static_cast<uint64_t>(args.num_layers),
+      static_cast<uint64_t>(args.num_directions() * args.params_per_cell()), &expected);
+  TORCH_CHECK(!overflows && args.params.size() == expected, "params must hold ",
+              overflows ? "more than 2^64" : std::to_string(expected), " tensors (",
+              args.params_per_cell(), " for each of ", args.num_layers, " layers in ",
               args.num_directions(), " directions), got ", args.params.size());
-  for (int64_t i = 0; i < expected; ++i) {
+  const int64_t cells = args.num_layers * args.num_directions();
+  for (int64_t i = 0; i < static_cast<int64_t>(args.params.size()); ++i) {
     const at::Tensor& param = args.params[i];
     const auto name = [&] { return param_name(args, i); };
     check_dense(param, name);
@@ -64,6 +59,9 @@ void check_params(const RnnArguments& args) {
 void check_input(const RnnArguments& args) {
   const at::Tensor& input = args.input;
   if (args.packed()) {
+    TORCH_CHECK(!args.batch_first,
+                "batch_first is not defined for packed input, expected False with batch_sizes, got "
+                "True");
     TORCH_CHECK(input.dim() == 2, "input must have 2 dimensions, got ", input.dim());
     const at::Tensor& batch_sizes = *args.batch_sizes;
     check_dense(batch_sizes, [] { return "batch_sizes"; });
@@ -176,16 +174,21 @@ void check_carry_scale(const RnnArguments& args) {
 void check_masks(const RnnArguments& args) {
   if (!args.masks) return;
   const at::Tensor& masks = *args.masks;
-  check_dense(masks, [] { return "masks"; });
-  TORCH_CHECK(
-      masks.scalar_type() == args.input.scalar_type() && masks.device() == args.input.device(),
-      "masks must have the input's dtype ", args.input.scalar_type(), " and device ",
-      args.input.device(), ", got ", masks.scalar_type(), " and ", masks.device());
+  check_like_input(args.input, masks, [] { return "masks"; });
   TORCH_CHECK(masks.sym_sizes() == args.saved_sizes(), "masks must have shape ",
               c10::SymIntArrayRef(args.saved_sizes()), ", got ", shape_of(masks));
 }
 
 }  // namespace
+
+std::string param_name(const RnnArguments& args, int64_t index) {
+  static constexpr const char* kNames[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
+  const int64_t cell = index / args.params_per_cell();
+  std::string name = kNames[index % args.params_per_cell()];
+  name += "_l" + std::to_string(cell / args.num_directions());
+  if (cell % args.num_directions() == 1) name += "_reverse";
+  return name;
+}
 
 Activation parse_nonlinearity(std::string_view nonlinearity) {
   if (nonlinearity == "tanh") return Activation::kTanh;
@@ -209,24 +212,6 @@ void check_arguments(const RnnArguments& args) {
   check_reset(args);
   check_carry_scale(args);
   check_masks(args);
-}
-
-void check_batch_sizes(const RnnArguments& args) {
-  if (!args.packed()) return;
-  const at::Tensor sizes = args.batch_sizes->contiguous();
-  const int64_t* size = sizes.const_data_ptr<int64_t>();
-  int64_t total = 0;
-  for (int64_t t = 0; t < sizes.numel(); ++t) {
-    TORCH_CHECK(size[t] > 0 && (t == 0 || size[t] <= size[t - 1]),
-                "batch_sizes must be positive and must not increase, got ",
-                t == 0 ? 0 : size[t - 1], " then ", size[t], " at step ", t);
-    total += size[t];
-  }
-  TORCH_CHECK(total == args.input.size(0), "batch_sizes must sum to input.size(0), expected ",
-              args.input.size(0), ", got ", total);
-  TORCH_CHECK(!args.hx || args.hx->size(1) == size[0], "Expected hidden size (",
-              args.num_layers * args.num_directions(), ", ", size[0], ", ", args.params[1].size(1),
-              "), got ", args.hx ? shape_of(*args.hx) : "none");
 }
 
 }  // namespace elman

@@ -1,5 +1,7 @@
 #include "checks/tensor.h"
 
+#include <ATen/EmptyTensor.h>
+
 #include <sstream>
 
 namespace elman {
@@ -10,12 +12,39 @@ bool is_supported(at::ScalarType dtype) {
          dtype == at::kHalf || dtype == at::kComplexFloat || dtype == at::kComplexDouble;
 }
 
+/// The bytes of a storage that holds all of a tensor's elements, of which there is one at least.
+size_t needed_bytes(const at::Tensor& tensor) {
+  const auto item = static_cast<size_t>(tensor.element_size());
+  const auto offset = static_cast<size_t>(tensor.storage_offset());
+  if (tensor.is_contiguous()) return (offset + static_cast<size_t>(tensor.numel())) * item;
+  return at::detail::computeStorageNbytes(tensor.sizes(), tensor.strides(), item, offset);
+}
+
 }  // namespace
 
 std::string shape_of(const at::Tensor& tensor) {
   std::ostringstream out;
   out << tensor.sym_sizes();
   return out.str();
+}
+
+bool is_allocated(const at::Tensor& tensor) {
+  if (tensor.numel() == 0) return true;
+  const c10::Storage& storage = tensor.storage();
+  if (storage.device_type() == at::kMeta) return true;
+  return storage.data() != nullptr && needed_bytes(tensor) <= storage.nbytes();
+}
+
+void report_not_allocated(const at::Tensor& tensor, const std::string& name) {
+  const c10::Storage& storage = tensor.storage();
+  const size_t needed = needed_bytes(tensor);
+  TORCH_CHECK(storage.data() != nullptr,
+              "The tensor has a non-zero number of elements, but its data is not allocated yet.\n",
+              name, " needs a storage of ", needed, " bytes, got a freed one");
+  TORCH_CHECK(false, name, ": sizes ", tensor.sizes(), ", strides ", tensor.strides(),
+              ", storage offset ", tensor.storage_offset(), ", and itemsize ",
+              tensor.element_size(), " requiring a storage size of ", needed,
+              " are out of bounds for storage of size ", storage.nbytes());
 }
 
 void check_dtype(const at::Tensor& input, Activation activation) {

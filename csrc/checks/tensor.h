@@ -25,6 +25,27 @@ void check_dense(const at::Tensor& tensor, const Name& name) {
               " must be a dense (strided) tensor, got layout ", tensor.layout());
 }
 
+/// Whether a tensor's storage has all the elements that its sizes and strides speak of. It may not,
+/// since a storage can be resized under its tensors (`untyped_storage().resize_(0)`).
+bool is_allocated(const at::Tensor& tensor);
+
+/// Throws the error that torch has for it.
+[[noreturn]] void report_not_allocated(const at::Tensor& tensor, const std::string& name);
+
+template <typename Name>
+void check_allocated(const at::Tensor& tensor, const Name& name) {
+  if (!is_allocated(tensor)) report_not_allocated(tensor, name());
+}
+
+/// Expects the dtype and the device of `input`.
+template <typename Name>
+void check_like_input(const at::Tensor& input, const at::Tensor& tensor, const Name& name) {
+  check_dense(tensor, name);
+  TORCH_CHECK(tensor.scalar_type() == input.scalar_type() && tensor.device() == input.device(),
+              name(), " must have the input's dtype ", input.scalar_type(), " and device ",
+              input.device(), ", got ", tensor.scalar_type(), " and ", tensor.device());
+}
+
 /// `role` is what torch calls such a tensor: "parameter" or "hidden".
 template <typename Name>
 void check_device(const at::Tensor& input, const at::Tensor& tensor, const char* role,

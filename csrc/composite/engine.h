@@ -2,26 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
-#include <optional>
 #include <tuple>
 #include <vector>
 
 #include "arguments.h"
 
-namespace elman {
-
-/// What arrives at the backward pass.
-struct BackwardArguments {
-  std::optional<at::Tensor> grad_output;  ///< shape of `output`; none means zeros
-  std::optional<at::Tensor> grad_h_n;     ///< shape of h_n; none means zeros
-  at::Tensor output;                      ///< the forward's output, in the caller's layout
-  Saved saved;
-  /// Which gradients are asked for: input, hx, then each of params.
-  std::vector<bool> output_mask;
-};
-
-namespace composite {
+namespace elman::composite {
 
 /// The engine of csrc/truncation.h and DESIGN's side-by-side algorithm written in ATen operators:
 /// right for every device, dtype (complex included) and argument (packed input, reset,
@@ -42,5 +28,4 @@ std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
 /// [L, lags] real, what `elman::gradient_by_lag` returns for the first `lags` <= T lags.
 at::Tensor lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags);
 
-}  // namespace composite
-}  // namespace elman
+}  // namespace elman::composite

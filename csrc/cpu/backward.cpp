@@ -207,7 +207,7 @@ class StackSweep {
     const S* const hx = static_cast<const S*>(stack_.cells[index(layer, direction)].hx);
     const S* const h = states(layer) + direction * hidden;
     std::vector<RowSegment<S>> segments;
-    const auto add = [&](int64_t count, Rows<const S> x, const bool* reset) {
+    const auto add = [&](int64_t count, Rows<const S> x, const uint8_t* reset) {
       if (count == 0) return;
       if (!segments.empty() && x.data != nullptr) {
         RowSegment<S>& last = segments.back();

@@ -52,20 +52,27 @@ inline int64_t threads_for(double flops) {
   return at::get_num_threads();
 }
 
+/// A thread's work with the matrix unit, which it releases where that ends, by an exception too.
+struct MatrixUnitUse {
+  MatrixUnitUse() = default;
+  MatrixUnitUse(const MatrixUnitUse&) = delete;
+  ~MatrixUnitUse() { release_matrix_unit(); }
+};
+
 /// Calls run(i) for i = 0 ... tasks-1, on several threads if `flops` in total are worth it. A
 /// thread that is done takes the next task, since tasks may differ in size and cores in speed.
 template <typename Run>
 void parallel_tasks(int64_t tasks, double flops, const Run& run) {
   const int64_t threads = tasks == 1 ? 1 : std::min(tasks, threads_for(flops));
   if (threads == 1) {
+    const MatrixUnitUse use;
     for (int64_t i = 0; i < tasks; ++i) run(i);
-    release_matrix_unit();
     return;
   }
   std::atomic<int64_t> next{0};
   parallel_parts(threads, [&](int64_t, int64_t) {
+    const MatrixUnitUse use;
     for (int64_t i = next++; i < tasks; i = next++) run(i);
-    release_matrix_unit();
   });
 }
 

@@ -53,7 +53,7 @@ class ForwardLayer {
   const std::vector<ForwardCell<S, P>>& cells() const { return cells_; }
   int64_t input_size() const { return input_size_; }
   /// reset: [T, B] or null.
-  const bool* reset() const { return reset_; }
+  const uint8_t* reset() const { return reset_; }
 
   /// Whether the layer's input can be read as it lies in memory.
   bool reads_x_directly() const { return kDirect && mask_ == nullptr; }
@@ -116,7 +116,7 @@ class ForwardLayer {
   }
 
   const StackShape& shape_;
-  const bool* reset_;
+  const uint8_t* reset_;
   int64_t layer_;
   int64_t input_size_;  ///< I_l
   const S* x_;          ///< x: [T, B, I_l]

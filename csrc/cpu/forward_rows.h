@@ -224,12 +224,13 @@ class ForwardRows {
     const int64_t border = cell_.reverse ? t + 1 : t;
     const int64_t known = alive(border);
     if (known == 0) return;
-    const bool* const reset = layer_.reset() + range_.row(shape_, border);
+    const uint8_t* const reset = layer_.reset() + range_.row(shape_, border);
     P* const buffer = entering_.get() + member.index * range_.size() * hidden_;
     for (Entering& part : parts) {
       const int64_t end = std::min(known, part.first + part.count);
       if (part.first >= end) continue;
-      if (std::find(reset + part.first, reset + end, true) == reset + end) continue;
+      if (std::all_of(reset + part.first, reset + end, [](uint8_t cut) { return cut == 0; }))
+        continue;
       P* const copy = buffer + part.first * hidden_;
       for (int64_t i = 0; i < part.count; ++i) {
         P* const to = copy + i * hidden_;

@@ -20,7 +20,7 @@ struct SweepCell {
   C* delta;  ///< Delta: [T, B, H], the sum of delta over the windows; zeroed beforehand if windows
              ///< overlap
   bool reverse;
-  const bool* reset = nullptr;     ///< reset: [T, B] or null
+  const uint8_t* reset = nullptr;  ///< reset: [T, B] or null
   const C* carry_scale = nullptr;  ///< carry_scale: [T, B] or null, never in reverse
   // The gradient that arrives from above, at most one of:
   const S* grad_output = nullptr;  ///< g: [T, B, H], the gradient of the stack's output

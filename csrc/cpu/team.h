@@ -27,17 +27,21 @@ class StepBarrier {
   explicit StepBarrier(int64_t members, double step_flops = 0)
       : members_(members), spins_(kSpins + static_cast<int>(step_flops / kFlopsPerSpin)) {}
 
-  /// Called by a thread for the `group` members that it is: returns when all have come, to all of
-  /// them the same, whether the team is dissolved.
-  bool wait(int64_t group) {
+  /// What a meeting comes to, for all the same.
+  enum class Outcome { kGoOn, kDissolved, kAbandoned };
+
+  /// Called by a thread for the `group` members that it is: returns when all have come, or when one
+  /// of them never will.
+  Outcome wait(int64_t group) {
     const int64_t round = round_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(group, std::memory_order_acq_rel) + group == members_) {
       arrived_.store(0, std::memory_order_relaxed);
       dissolved_ = late_.load(std::memory_order_relaxed) > kLate + round / kLateEvery;
       round_.store(round + 1, std::memory_order_release);
-      return dissolved_;
+      return outcome();
     }
     for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
+      if (abandoned_.load(std::memory_order_relaxed)) return Outcome::kAbandoned;
       if (spin < spins_) {
         pause_core();
       } else {
@@ -45,10 +49,15 @@ class StepBarrier {
         std::this_thread::yield();
       }
     }
-    return dissolved_;
+    return outcome();
   }
 
+  /// Called by a member that leaves with an exception: nobody waits for it.
+  void abandon() { abandoned_.store(true, std::memory_order_relaxed); }
+
  private:
+  Outcome outcome() const { return dissolved_ ? Outcome::kDissolved : Outcome::kGoOn; }
+
   /// Rests before a member that waits gives its core away: a step may be over in microseconds, and
   /// from one to another cores differ by about a quarter of it. A rest lasts as long as about a
   /// thousand operations.
@@ -62,6 +71,7 @@ class StepBarrier {
   alignas(64) std::atomic<int64_t> arrived_{0};
   std::atomic<int64_t> late_{0};
   alignas(64) std::atomic<int64_t> round_{0};
+  std::atomic<bool> abandoned_{false};
   bool dissolved_ = false;  ///< written before round_, read after it
 };
 
@@ -73,10 +83,12 @@ struct Member {
   StepBarrier* barrier;
 
   /// Ends a step. Returns whether the member stays: if the team has been dissolved, only the first
-  /// one does, with all `columns`.
+  /// one does, with all `columns`; after an exception nobody does.
   bool meet(int64_t columns) {
-    if (barrier == nullptr || !barrier->wait(group)) return true;
-    if (index > 0) return false;
+    if (barrier == nullptr) return true;
+    const StepBarrier::Outcome outcome = barrier->wait(group);
+    if (outcome == StepBarrier::Outcome::kGoOn) return true;
+    if (outcome == StepBarrier::Outcome::kAbandoned || index > 0) return false;
     *this = {0, columns, 0, 1, nullptr};
     return true;
   }
@@ -112,9 +124,15 @@ void run_team(int64_t members, int64_t columns, double step_flops, const Run& ru
     const auto border = [&](int64_t member) {
       return std::min(columns, units * member / members * unit);
     };
-    run(end - begin == members ? alone(columns)
-                               : Member{border(begin), border(end), begin, end - begin, &barrier});
-    release_matrix_unit();
+    const MatrixUnitUse use;
+    try {
+      run(end - begin == members
+              ? alone(columns)
+              : Member{border(begin), border(end), begin, end - begin, &barrier});
+    } catch (...) {  // parallel_for hands it on, once all have ended
+      barrier.abandon();
+      throw;
+    }
   };
 #if AT_PARALLEL_OPENMP
   parallel_parts(members, part);  // parts run at the same time, each on a thread of its own

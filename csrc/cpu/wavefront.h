@@ -42,7 +42,8 @@ constexpr int64_t kTilesAhead = 4;
 /// Calls run(stage, tile) for every tile in every stage, on several threads: the tiles of a stage
 /// in their order, each after the same tile in the stage before and, in the stage after, the tile
 /// kTilesAhead before it. A thread takes whatever is ready, from the last stage down, so that one
-/// by itself gets through as well.
+/// by itself gets through as well. If a call throws, no further ones begin, and the exception is
+/// thrown on.
 template <typename Run>
 void run_wavefront(int64_t stages, int64_t tiles, int64_t threads, const Run& run) {
   struct alignas(64) Stage {
@@ -50,6 +51,7 @@ void run_wavefront(int64_t stages, int64_t tiles, int64_t threads, const Run& ru
     std::atomic<bool> taken{false};
   };
   std::vector<Stage> progress(stages);
+  std::atomic<bool> abandoned{false};  // by a thread that has left with an exception
   const auto done = [&](int64_t stage) {
     return progress[stage].done.load(std::memory_order_acquire);
   };
@@ -74,10 +76,10 @@ void run_wavefront(int64_t stages, int64_t tiles, int64_t threads, const Run& ru
     }
     return false;
   };
-  parallel_parts(threads, [&](int64_t, int64_t) {
+  const auto advance_to_the_end = [&] {
     constexpr int kSpins = 2000;
     int spin = 0;
-    while (done(stages - 1) < tiles) {
+    while (done(stages - 1) < tiles && !abandoned.load(std::memory_order_relaxed)) {
       if (advance()) {
         spin = 0;
       } else if (++spin < kSpins) {
@@ -86,7 +88,15 @@ void run_wavefront(int64_t stages, int64_t tiles, int64_t threads, const Run& ru
         std::this_thread::yield();
       }
     }
-    release_matrix_unit();
+  };
+  parallel_parts(threads, [&](int64_t, int64_t) {
+    const MatrixUnitUse use;
+    try {
+      advance_to_the_end();
+    } catch (...) {  // it is handed on, once all have ended
+      abandoned.store(true, std::memory_order_relaxed);
+      throw;
+    }
   });
 }
 

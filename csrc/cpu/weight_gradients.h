@@ -12,7 +12,7 @@ struct RowSegment {
   int64_t count;
   Rows<const S> x;                    ///< x: [count, n]; null: zeros
   Rows<const S> mask = {nullptr, 0};  ///< mask: [count, n], factors of x, or null
-  const bool* reset = nullptr;        ///< reset: [count], where x counts as zero, or null
+  const uint8_t* reset = nullptr;     ///< reset: [count], where x counts as zero, or null
 };
 
 /// One of the weights whose gradients are made of the same Delta.

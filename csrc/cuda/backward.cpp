@@ -13,6 +13,7 @@
 #include "cuda/paths.h"
 #include "cuda/pointwise.h"
 #include "cuda/sweep.h"
+#include "dense.h"
 
 namespace elman::cuda {
 namespace {
@@ -213,7 +214,7 @@ class Gradient {
     gather.states = states.const_data_ptr();
     gather.states_stride = states.stride(0);
     gather.hx = call_.hx.defined() ? call_.hx.select(0, cell).const_data_ptr() : nullptr;
-    if (call_.reset.defined()) gather.reset = call_.reset.const_data_ptr<bool>();
+    if (call_.reset.defined()) gather.reset = flags(call_.reset);
     gather.entering = result.mutable_data_ptr();
     check_launch(entering_states(gather, stream_));
     return result;

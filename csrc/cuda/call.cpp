@@ -5,6 +5,7 @@
 
 #include "cuda/device.h"
 #include "cuda/pointwise.h"
+#include "dense.h"
 
 namespace elman::cuda {
 namespace {
@@ -32,7 +33,7 @@ Call::Call(const RnnArguments& arguments)
       stored(args.input.options().requires_grad(false)),
       summed(stored.dtype(at::toOpMathType(args.input.scalar_type()))) {
   if (args.packed()) {
-    const at::Tensor sizes = args.batch_sizes->contiguous();
+    const at::Tensor sizes = dense(*args.batch_sizes);
     const int64_t* const batch_sizes = sizes.const_data_ptr<int64_t>();
     steps = sizes.numel();
     batch = batch_sizes[0];
@@ -47,15 +48,15 @@ Call::Call(const RnnArguments& arguments)
   }
   input = from_caller(args.input);
   if (args.hx) hx = states_from_caller(*args.hx);
-  if (args.reset) reset = time_major(*args.reset).contiguous();
+  if (args.reset) reset = dense(time_major(*args.reset));
   if (args.carry_scale) {
     const at::Tensor scale = args.carry_scale->to(summed.dtype());
     carry_scale = args.batched() && scale.dim() == 1
-                      ? scale.unsqueeze(1).expand({steps, batch}).contiguous()
-                      : time_major(scale).contiguous();
+                      ? dense(scale.unsqueeze(1).expand({steps, batch}))
+                      : dense(time_major(scale));
   }
   params_.reserve(args.params.size());
-  for (const at::Tensor& param : args.params) params_.push_back(param.contiguous());
+  for (const at::Tensor& param : args.params) params_.push_back(dense(param));
 }
 
 at::Tensor Call::to_device(const std::vector<int64_t>& numbers) const {
@@ -86,8 +87,8 @@ at::Tensor Call::time_major(const at::Tensor& tensor) const {
 }
 
 at::Tensor Call::from_caller(const at::Tensor& tensor) const {
-  if (args.packed()) return tensor.contiguous();
-  return time_major(tensor).contiguous().view({steps * batch, tensor.size(-1)});
+  if (args.packed()) return dense(tensor);
+  return dense(time_major(tensor)).view({steps * batch, tensor.size(-1)});
 }
 
 at::Tensor Call::to_caller(const at::Tensor& matrix) const {
@@ -98,7 +99,7 @@ at::Tensor Call::to_caller(const at::Tensor& matrix) const {
 }
 
 at::Tensor Call::states_from_caller(const at::Tensor& tensor) const {
-  return (args.batched() ? tensor : tensor.unsqueeze(1)).contiguous();
+  return dense(args.batched() ? tensor : tensor.unsqueeze(1));
 }
 
 at::Tensor Call::states_to_caller(const at::Tensor& tensor) const {
@@ -111,7 +112,7 @@ std::vector<int64_t> Call::saved_sizes(int64_t layers) const {
 }
 
 at::Tensor Call::saved_layer(const at::Tensor& saved, int64_t layer) const {
-  return saved.select(0, layer).contiguous().view({rows(), features()});
+  return dense(saved.select(0, layer)).view({rows(), features()});
 }
 
 const void* data_or_null(const at::Tensor& tensor) {

@@ -11,6 +11,7 @@
 #include "cuda/engine.h"
 #include "cuda/paths.h"
 #include "cuda/pointwise.h"
+#include "dense.h"
 #include "ops/dropout.h"
 
 namespace elman::cuda {
@@ -76,7 +77,7 @@ class Forward {
     step.bias_hh = data_or_null(call_.bias_hh(cell));
     const int64_t next = reverse ? t : t + 1;  // the border (next - 1 | next) comes next
     if (call_.reset.defined() && next < call_.steps)
-      step.cut_next = call_.reset.const_data_ptr<bool>() + next * call_.batch;
+      step.cut_next = flags(call_.reset) + next * call_.batch;
     const at::Tensor state = own.narrow(0, call_.offset(t), step.rows);
     step.state = state.mutable_data_ptr();
     step.state_stride = state.stride(0);

@@ -13,6 +13,7 @@
 #include "checks.h"
 #include "cuda/device.h"
 #include "cuda/persistent/launch.h"
+#include "dense.h"
 
 namespace elman::cuda {
 namespace {
@@ -94,7 +95,7 @@ persistent::Sequence sequence(const Call& call, bool reverse) {
   const at::Tensor& offsets = call.device_offsets();
   return {static_cast<int>(call.steps), static_cast<int>(call.batch),
           offsets.defined() ? offsets.const_data_ptr<int64_t>() : nullptr,
-          call.reset.defined() ? call.reset.const_data_ptr<bool>() : nullptr, reverse};
+          call.reset.defined() ? flags(call.reset) : nullptr, reverse};
 }
 
 }  // namespace

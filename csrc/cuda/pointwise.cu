@@ -46,7 +46,7 @@ struct Forward {
     }
     const S h = static_cast<S>(activate(sum, a.activation));
     static_cast<S*>(a.state)[row * a.state_stride + column] = h;
-    const bool cut = a.cut_next != nullptr && a.cut_next[row];
+    const bool cut = a.cut_next != nullptr && a.cut_next[row] != 0;
     static_cast<S*>(a.carry)[i] = cut ? static_cast<S>(0.f) : h;
   }
 };
@@ -109,7 +109,7 @@ struct Backward {
     if (a.carried == nullptr) return A(0);
     if (!a.reverse && is_last(step, b, rows)) return A(0);
     const int64_t border = (a.reverse ? step : step + 1) * a.batch + b;
-    if (a.reset != nullptr && a.reset[border]) return A(0);
+    if (a.reset != nullptr && a.reset[border] != 0) return A(0);
     const A error = static_cast<const A*>(a.carried)[own];
     return a.scale == nullptr ? error : error * static_cast<const A*>(a.scale)[border];
   }
@@ -130,7 +130,8 @@ struct Entering {
     const bool first = a.reverse ? step + 1 == a.steps || b >= rows.count(step + 1) : step == 0;
     const int64_t border = (a.reverse ? step + 1 : step) * a.batch + b;
     // Before a reversed sequence's own start there is no border to close.
-    if (a.reset != nullptr && !(a.reverse && first) && a.reset[border]) return static_cast<S>(0.f);
+    if (a.reset != nullptr && !(a.reverse && first) && a.reset[border] != 0)
+      return static_cast<S>(0.f);
     if (!first) {
       const int64_t from = rows.begin(a.reverse ? step + 1 : step - 1) + b;
       return static_cast<const S*>(a.states)[from * a.states_stride + column];

@@ -18,15 +18,16 @@ namespace elman::cuda {
 struct ForwardStep {
   Element element;
   Activation activation;
-  int64_t rows;               ///< rows of this step
-  int64_t hidden_size;        ///< H
-  const void* preactivation;  ///< [rows, H] A: W_x x_t + W_h h_{t-1}
-  const void* bias_ih;        ///< [H] S or null
-  const void* bias_hh;        ///< [H] S or null
-  const bool* cut_next;  ///< [rows] whether the state counts as zero for the next step, or null
-  void* state;           ///< [rows, H] S, h_t
-  int64_t state_stride;  ///< elements between two rows of `state`
-  void* carry;           ///< [rows, H] S, what enters the next step
+  int64_t rows;                  ///< rows of this step
+  int64_t hidden_size;           ///< H
+  const void* preactivation;     ///< [rows, H] A: W_x x_t + W_h h_{t-1}
+  const void* bias_ih;           ///< [H] S or null
+  const void* bias_hh;           ///< [H] S or null
+  const std::uint8_t* cut_next;  ///< [rows] not 0 where the state counts as zero for the next
+                                 ///< step, or null
+  void* state;                   ///< [rows, H] S, h_t
+  int64_t state_stride;          ///< elements between two rows of `state`
+  void* carry;                   ///< [rows, H] S, what enters the next step
 };
 LaunchError forward_step(const ForwardStep& args, Stream stream);
 
@@ -54,8 +55,8 @@ struct BackwardStep {
   const void* from_above;  ///< [num_windows * capacity, H] A, the error of the layer above, or null
   const void* mask;        ///< [rows, H] S, dropout factors of from_above, or null
   const void* carried;     ///< [num_windows * capacity, H] A, delta of lag - 1 times W_h, or null
-  const bool* reset;       ///< [T, B] or null
-  const void* scale;       ///< [T, B] A, carry_scale, or null
+  const std::uint8_t* reset;  ///< [T, B] or null
+  const void* scale;          ///< [T, B] A, carry_scale, or null
 
   void* delta;  ///< [num_windows * capacity, H] S or null; zero in rows without a step
   void* total;  ///< [rows, H] A, the sum of delta over the windows
@@ -66,16 +67,16 @@ LaunchError backward_step(const BackwardStep& args, Stream stream);
 struct EnteringStates {
   Element element;
   bool reverse;
-  int64_t steps;           ///< T
-  int64_t batch;           ///< B
-  int64_t hidden_size;     ///< H
-  int64_t rows;            ///< rows of all steps
-  const int64_t* offsets;  ///< [T + 1] on the device if packed, else null
-  const void* states;      ///< [rows, H] S
-  int64_t states_stride;   ///< elements between two rows of `states`
-  const void* hx;          ///< [B, H] S or null (zeros)
-  const bool* reset;       ///< [T, B] or null
-  void* entering;          ///< [rows, H] S
+  int64_t steps;              ///< T
+  int64_t batch;              ///< B
+  int64_t hidden_size;        ///< H
+  int64_t rows;               ///< rows of all steps
+  const int64_t* offsets;     ///< [T + 1] on the device if packed, else null
+  const void* states;         ///< [rows, H] S
+  int64_t states_stride;      ///< elements between two rows of `states`
+  const void* hx;             ///< [B, H] S or null (zeros)
+  const std::uint8_t* reset;  ///< [T, B] or null
+  void* entering;             ///< [rows, H] S
 };
 LaunchError entering_states(const EnteringStates& args, Stream stream);
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "dense.h"
+
 namespace elman::cuda {
 
 Sweep::Sweep(const Call& call, const Windows& windows, Activation activation, Stream stream,
@@ -65,7 +67,7 @@ void Sweep::step(const at::Tensor& from_above) {
   if (from_above.defined()) step.from_above = active(from_above).const_data_ptr();
   step.mask = data_or_null(operands_.mask);
   if (lag_ > 0) step.carried = active(carried_).const_data_ptr();
-  if (call_.reset.defined()) step.reset = call_.reset.const_data_ptr<bool>();
+  if (call_.reset.defined()) step.reset = flags(call_.reset);
   step.scale = data_or_null(call_.carry_scale);
   step.delta = active(delta_).mutable_data_ptr();
   step.total = total_.mutable_data_ptr();

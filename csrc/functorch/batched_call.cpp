@@ -31,8 +31,10 @@ class BatchedCall {
   /// Whether any argument is batched at this level.
   bool batched() const { return size_.has_value(); }
 
-  /// Whether each slice needs parameters or lengths of its own.
+  /// Whether the slices cannot be rows of one call: each needs parameters or lengths of its own, or
+  /// there is none.
   bool differs_by_slice() const {
+    if (empty()) return true;
     const auto differs = [](const at::Tensor& tensor) { return tensor.sym_size(0) != 1; };
     const auto& params = operands_.params;
     return std::any_of(params.begin(), params.end(), differs) ||
@@ -40,6 +42,7 @@ class BatchedCall {
   }
 
   bool single() const { return *size_ == 1; }
+  bool empty() const { return *size_ == 0; }
 
   /// run(args, operands): one call of all slices, as rows; wrap with `from_rows`.
   template <typename Run>
@@ -64,21 +67,29 @@ class BatchedCall {
     return level_.wrap(fold.unfold(y, role), fold.place(role));
   }
 
-  /// run(args, operands) -> vector of tensors: a call for each slice; each result stacked.
+  /// run(args, operands) -> vector of tensors: a call for each slice; each result stacked. Without
+  /// any slice there is a call of zeros, so that the empty results have their shapes, and a
+  /// history.
   template <typename Run>
   std::vector<at::Tensor> run_sliced(const Run& run) const {
     std::vector<std::vector<at::Tensor>> results;  // by result, then by slice
-    const int64_t slices = size_->guard_int(__FILE__, __LINE__);
+    const int64_t slices = empty() ? 1 : size_->guard_int(__FILE__, __LINE__);
     for (int64_t slice = 0; slice < slices; ++slice) {
       Operands own = operands_;
-      own.replace([&](const at::Tensor& x) { return x.select(0, x.size(0) == 1 ? 0 : slice); });
+      own.replace([&](const at::Tensor& x) {
+        if (x.sym_size(0) == 0) return zeros_for(x);
+        return x.select(0, x.size(0) == 1 ? 0 : slice);
+      });
       std::vector<at::Tensor> one = run(own.call(args_), own);
       results.resize(one.size());
       for (size_t i = 0; i < one.size(); ++i) results[i].push_back(std::move(one[i]));
     }
     std::vector<at::Tensor> stacked;
     stacked.reserve(results.size());
-    for (const auto& result : results) stacked.push_back(from_slice(at::stack(result)));
+    for (const auto& result : results) {
+      const at::Tensor all = at::stack(result);
+      stacked.push_back(from_slice(empty() ? all.narrow(0, 0, 0) : all));
+    }
     return stacked;
   }
 
@@ -86,6 +97,11 @@ class BatchedCall {
   at::Tensor from_slice(const at::Tensor& y) const { return level_.wrap(y, 0); }
 
  private:
+  /// x: [0, ...] -> zeros [...], a function of it.
+  static at::Tensor zeros_for(const at::Tensor& x) {
+    return x.sum(0, /*keepdim=*/false, x.scalar_type());
+  }
+
   const RnnArguments& args_;
   const Level& level_;
   std::optional<SymInt> size_;  // S
@@ -117,7 +133,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& ar
 
 std::vector<at::Tensor> batched_backward(const RnnArguments& args, const BackwardArguments& grads,
                                          const Level& level) {
-  check_arguments(args);
+  check_backward_arguments(args, grads);
   const BatchedCall batched(args, Operands(args, grads), level);
   if (!batched.batched()) return call_rnn_backward(args, grads);
   const auto& mask = grads.output_mask;

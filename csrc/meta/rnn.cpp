@@ -3,7 +3,6 @@
 #include <torch/library.h>
 
 #include "checks.h"
-#include "composite/engine.h"
 #include "ops/signatures.h"
 
 namespace elman {
@@ -50,7 +49,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args,
 }
 
 std::vector<at::Tensor> meta_backward(const RnnArguments& args, const BackwardArguments& grads) {
-  check_arguments(args);
+  check_backward_arguments(args, grads);
   std::vector<at::Tensor> result;
   const auto add = [&](bool wanted, const at::Tensor& like) {
     if (wanted) result.push_back(at::empty_symint(like.sym_sizes(), like.options()));

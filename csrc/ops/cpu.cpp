@@ -11,6 +11,7 @@
 #include "composite/engine.h"
 #include "cpu/common.h"
 #include "cpu/rnn.h"
+#include "dense.h"
 #include "ops/dropout.h"
 #include "ops/lag_norms.h"
 #include "ops/signatures.h"
@@ -39,8 +40,8 @@ void dispatch_dtype(at::ScalarType dtype, const Run& run) {
 
 /// [T, B, ...] dense (packed: [rows, ...]), from a tensor in the caller's layout.
 at::Tensor time_major(const RnnArguments& args, const at::Tensor& tensor) {
-  if (!args.batched()) return tensor.unsqueeze(1).contiguous();
-  return (args.batch_first ? tensor.transpose(0, 1) : tensor).contiguous();
+  if (!args.batched()) return dense(tensor.unsqueeze(1));
+  return dense(args.batch_first ? tensor.transpose(0, 1) : tensor);
 }
 
 /// The caller's layout of a dense [T, B, features] (packed: [rows, features]) tensor.
@@ -57,8 +58,8 @@ std::optional<at::Tensor> step_scales(const RnnArguments& args, const StackShape
   return time_major(args, scale);
 }
 
-std::optional<at::Tensor> contiguous(const std::optional<at::Tensor>& tensor) {
-  return tensor ? std::optional(tensor->contiguous()) : std::nullopt;
+std::optional<at::Tensor> dense_or_none(const std::optional<at::Tensor>& tensor) {
+  return tensor ? std::optional(dense(*tensor)) : std::nullopt;
 }
 
 const void* data_or_null(const std::optional<at::Tensor>& tensor) {
@@ -77,11 +78,11 @@ struct DenseArguments {
 
   explicit DenseArguments(const RnnArguments& args)
       : input(time_major(args, args.input)),
-        hx(contiguous(args.hx)),
-        batch_sizes(contiguous(args.batch_sizes)) {
+        hx(dense_or_none(args.hx)),
+        batch_sizes(dense_or_none(args.batch_sizes)) {
     if (args.reset) reset = time_major(args, *args.reset);
     params.reserve(args.params.size());
-    for (const at::Tensor& param : args.params) params.push_back(param.contiguous());
+    for (const at::Tensor& param : args.params) params.push_back(dense(param));
     shape = {args.packed() ? batch_sizes->size(0) : input.size(0),
              args.packed() ? batch_sizes->const_data_ptr<int64_t>()[0] : input.size(1),
              input.size(-1),
@@ -93,7 +94,7 @@ struct DenseArguments {
   }
   DenseArguments(const DenseArguments&) = delete;  // the shape points into it
 
-  const bool* reset_or_null() const { return reset ? reset->const_data_ptr<bool>() : nullptr; }
+  const uint8_t* reset_or_null() const { return reset ? flags(*reset) : nullptr; }
 
   /// Sizes of a tensor with one row of `features` for each row of the input.
   std::vector<int64_t> row_sizes(int64_t features) const {
@@ -136,7 +137,7 @@ std::vector<at::Tensor> dense_layers(const at::Tensor& saved) {
   std::vector<at::Tensor> layers;
   if (saved.dim() < 2) return layers;
   for (int64_t layer = 0; layer < saved.size(0); ++layer)
-    layers.push_back(saved.select(0, layer).contiguous());
+    layers.push_back(dense(saved.select(0, layer)));
   return layers;
 }
 
@@ -148,7 +149,7 @@ std::vector<const void*> data_pointers(const std::vector<at::Tensor>& tensors) {
 
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
-  check_batch_sizes(args);
+  check_data(args);
   if (!has_fused_kernel(args)) return composite::forward(args, save_states);
   const DenseArguments dense(args);
   const StackShape& shape = dense.shape;
@@ -206,7 +207,7 @@ struct DenseBackwardArguments : DenseArguments {
         states(dense_layers(grads.saved.states)),
         masks(dense_layers(grads.saved.masks)),
         carry_scale(step_scales(args, shape)),
-        grad_h_n(contiguous(grads.grad_h_n)) {
+        grad_h_n(dense_or_none(grads.grad_h_n)) {
     if (grads.grad_output) grad_output = time_major(args, *grads.grad_output);
   }
 
@@ -231,8 +232,8 @@ struct DenseBackwardArguments : DenseArguments {
 };
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
-  check_arguments(args);
-  check_batch_sizes(args);
+  check_backward_arguments(args, grads);
+  check_data(args, grads);
   if (!has_fused_kernel(args)) return composite::backward(args, grads);
   const DenseBackwardArguments dense(args, grads);
   auto stack = dense.stack(args, Windows::make(dense.shape.steps, args.k1, args.k2));

@@ -18,15 +18,15 @@ namespace {
 
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
-  check_batch_sizes(args);
+  check_data(args);
   if (args.input.is_complex()) return composite::forward(args, save_states);
   const c10::DeviceGuard guard(args.input.device());
   return cuda::forward(args, save_states);
 }
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
-  check_arguments(args);
-  check_batch_sizes(args);
+  check_backward_arguments(args, grads);
+  check_data(args, grads);
   if (args.input.is_complex()) return composite::backward(args, grads);
   const c10::DeviceGuard guard(args.input.device());
   return cuda::backward(args, grads);

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "checks.h"
+#include "checks/tensor.h"
 #include "composite/engine.h"
 #include "nn/common.h"
 #include "ops/lag_norms.h"
@@ -50,6 +51,7 @@ at::Tensor lag_kernel(const at::Tensor& input, const std::optional<at::Tensor>& 
                     "online order; expected bidirectional=False");
   check_arguments(args.rnn);
   if (grad_output) {
+    check_dense(*grad_output, [] { return "grad_output"; });
     auto sizes = input.sym_sizes().vec();
     sizes.back() = params[1].sym_size(1);
     TORCH_CHECK(grad_output->sym_sizes() == c10::SymIntArrayRef(sizes),

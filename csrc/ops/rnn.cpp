@@ -26,7 +26,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& 
 
 std::vector<at::Tensor> composite_backward(const RnnArguments& args,
                                            const BackwardArguments& grads) {
-  check_arguments(args);
+  check_backward_arguments(args, grads);
   check_batch_sizes(args);
   return composite::backward(args, grads);
 }

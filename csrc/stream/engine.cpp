@@ -37,12 +37,17 @@ struct Cast {
   }
 };
 
-}  // namespace
-
-StreamEngine::StreamEngine(int64_t k1, int64_t k2) : k1_(k1), k2_(k2), history_(k2 - k1) {
+/// How many steps before its chunk a gradient reaches.
+int64_t steps_before_chunk(int64_t k1, int64_t k2) {
   TORCH_CHECK_VALUE(k1 >= 1, "k1 must be at least 1, got k1 = ", k1, ", k2 = ", k2);
   TORCH_CHECK_VALUE(k2 >= k1, "k2 must be at least k1, got k1 = ", k1, ", k2 = ", k2);
+  return k2 - k1;
 }
+
+}  // namespace
+
+StreamEngine::StreamEngine(int64_t k1, int64_t k2)
+    : k1_(k1), k2_(k2), history_(steps_before_chunk(k1, k2)) {}
 
 void StreamEngine::check_chunk(const at::Tensor& input, const StreamModule& module) const {
   const bool batched = input.dim() == 3;

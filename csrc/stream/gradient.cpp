@@ -11,6 +11,7 @@
 
 #include "autograd/compilable_node.h"
 #include "autograd/node.h"
+#include "checks/tensor.h"
 #include "ops/operators.h"
 #include "stream/layout.h"
 
@@ -57,6 +58,7 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
     variable_list run(const variable_list& grads, const std::vector<bool>& wanted) const {
       variable_list result(wanted.size());
       if (!grads[0].defined()) return result;
+      check_gradient(grads[0]);
       std::vector<at::Tensor> made;
       {
         const at::AutoDispatchBelowADInplaceOrView guard;
@@ -67,6 +69,17 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
         if (wanted[i]) result[i] = std::move(*next++);
       }
       return result;
+    }
+
+    /// What autograd hands on has been checked; who calls a node may hand it anything.
+    void check_gradient(const at::Tensor& grad) const {
+      check_like_input(stretch.output, grad, [] { return "grad_output"; });
+      const c10::SymInt batch = stretch.output.sym_size(1);
+      std::vector<c10::SymInt> expected{count, stretch.output.sym_size(2)};
+      if (batched) expected.insert(expected.begin() + (batch_first ? 0 : 1), batch);
+      TORCH_CHECK(grad.sym_sizes() == c10::SymIntArrayRef(expected),
+                  "grad_output must have shape ", c10::SymIntArrayRef(expected), ", got ",
+                  grad.sym_sizes());
     }
 
     std::vector<at::Tensor> compute(const at::Tensor& grad, const std::vector<bool>& wanted) const {

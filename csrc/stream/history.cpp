@@ -22,7 +22,7 @@ std::optional<at::Tensor> from_track(const at::Tensor& view) {
 /// [L, w, B, H] the states of all layers.
 at::Tensor all_layers(const Stretch& chunk) {
   const auto top = chunk.output.unsqueeze(0);
-  return chunk.states.numel() == 0 ? top : at::cat({chunk.states, top});
+  return chunk.states.dim() < 4 ? top : at::cat({chunk.states, top});
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ Stretch History::append(const Stretch& chunk, bool replace_states) {
   if (replace_states || empty()) {
     states_.write(chunk.before.unsqueeze(1), 1, end_, capacity_ + 1);
   }
-  const auto masks = chunk.masks.numel() > 0 ? chunk.masks : at::Tensor();
+  const auto masks = chunk.masks.dim() == 4 ? chunk.masks : at::Tensor();
   input_.write(chunk.input.unsqueeze(0), count, end_, capacity_);
   states_.write(all_layers(chunk), count, end_ + 1, capacity_ + 1);
   masks_.write(masks, count, end_, capacity_);

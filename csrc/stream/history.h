@@ -13,8 +13,8 @@ struct Stretch {
   at::Tensor input;                       ///< [w, B, I]
   at::Tensor before;                      ///< [L, B, H] the states before its first step
   at::Tensor output;                      ///< [w, B, H] the top layer's states
-  at::Tensor states;                      ///< [L-1, w, B, H] the lower layers'; numel 0 if L == 1
-  at::Tensor masks;                       ///< as states, the dropout masks; numel 0 without dropout
+  at::Tensor states;                      ///< [L-1, w, B, H] the lower layers'; [0] if L == 1
+  at::Tensor masks;                       ///< as states, the dropout masks; [0] without dropout
   std::optional<at::Tensor> reset;        ///< [w, B] bool
   std::optional<at::Tensor> carry_scale;  ///< [w, B] floating
 };

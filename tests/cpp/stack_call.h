@@ -7,6 +7,7 @@
 #include "checks.h"
 #include "composite_call.h"
 #include "cpu/rnn.h"
+#include "dense.h"
 
 namespace elman_test {
 
@@ -105,7 +106,7 @@ class Stack {
     for (const auto& tensor : tensors) result.push_back(data(tensor));
     return result;
   }
-  const bool* reset() const { return call_.reset ? call_.reset->const_data_ptr<bool>() : nullptr; }
+  const uint8_t* reset() const { return call_.reset ? elman::flags(*call_.reset) : nullptr; }
 
   Call call_;
   elman::StackShape shape_;

@@ -16,8 +16,8 @@ struct Sequence {
   /// Packed: offsets: [T + 1] int64, first row of each step in the data, in device memory. Rows are
   /// sorted by falling length. Null: dense, row t * B + b.
   const std::int64_t* offsets;
-  const bool* reset;  ///< reset: [T, B] or null: nothing crosses the border (t-1 | t)
-  bool reverse;       ///< the recurrence runs from the sequence's end
+  const std::uint8_t* reset;  ///< reset: [T, B] or null: nothing crosses the border (t-1 | t)
+  bool reverse;               ///< the recurrence runs from the sequence's end
 };
 
 /// A layer's forward pass in one direction.

@@ -35,7 +35,7 @@ ELMAN_DEVICE int length_of(const Sequence& sequence, int b) {
 /// Whether the border (t-1 | t) is closed in row b; at the ends of the sequence it is open.
 ELMAN_DEVICE bool is_closed(const Sequence& sequence, int t, int b) {
   return sequence.reset != nullptr && t < sequence.steps &&
-         sequence.reset[static_cast<std::int64_t>(t) * sequence.batch + b];
+         sequence.reset[static_cast<std::int64_t>(t) * sequence.batch + b] != 0;
 }
 
 /// Where a result goes: its row in the data, and whether nothing of it enters the next step.

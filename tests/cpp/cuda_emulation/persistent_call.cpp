@@ -80,7 +80,7 @@ struct EmulatedWorkspace {
 
 Sequence sequence(const Case& c, const Values& v) {
   return {c.steps, c.batch, c.packed ? v.offsets.data() : nullptr,
-          c.reset ? reinterpret_cast<const bool*>(v.reset.data()) : nullptr, c.reverse};
+          c.reset ? reinterpret_cast<const std::uint8_t*>(v.reset.data()) : nullptr, c.reverse};
 }
 
 template <typename P>
