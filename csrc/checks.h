@@ -26,8 +26,12 @@ void check_gradients(const RnnArguments& args, const BackwardArguments& grads);
 /// values.
 void check_batch_sizes(const RnnArguments& args);
 
-/// Checks what only kernels that read the tensors can: that their data is there, and the values of
-/// `batch_sizes`. Called after the other checks.
+/// Checks that the tensors' storages hold what they say. Called before anything is read.
+void check_storage(const RnnArguments& args);
+void check_storage(const RnnArguments& args, const BackwardArguments& grads);
+
+/// Checks what only kernels that read the tensors can: check_storage and check_batch_sizes. Called
+/// after the other checks.
 void check_data(const RnnArguments& args);
 void check_data(const RnnArguments& args, const BackwardArguments& grads);
 

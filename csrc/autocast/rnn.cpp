@@ -4,6 +4,7 @@
 #include <elman/functional.h>
 #include <torch/library.h>
 
+#include "checks.h"
 #include "ops/operators.h"
 #include "ops/signatures.h"
 
@@ -31,6 +32,7 @@ struct Autocast {
   }
 
   static std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
+    check_storage(args);  // the casts read the tensors
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
     const at::Tensor input = cast(args.input);
     const std::optional<at::Tensor> hx = cast(args.hx);

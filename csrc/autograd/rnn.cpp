@@ -139,6 +139,11 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
       variable_list differentiated, errors;
       for (size_t i = 0; i < gradients.size(); ++i) {
         if (!arrived[i].defined() || !gradients[i].requires_grad()) continue;
+        // Not if hooks have changed all that was saved alike.
+        TORCH_CHECK(arrived[i].scalar_type() == gradients[i].scalar_type(),
+                    "ElmanRnnBackwardBackward: expected a gradient of dtype ",
+                    gradients[i].scalar_type(), ", as what was saved, got ",
+                    arrived[i].scalar_type());
         differentiated.push_back(gradients[i]);
         errors.push_back(arrived[i]);
       }

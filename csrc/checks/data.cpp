@@ -17,7 +17,7 @@ void check_named(const std::optional<at::Tensor>& tensor, const char* name) {
 
 void check_batch_sizes(const RnnArguments& args) {
   if (!args.packed()) return;
-  check_named(args.batch_sizes, "batch_sizes");
+  check_named(args.batch_sizes, "batch_sizes");  // kernel_info looks at nothing else
   const at::Tensor sizes = dense(*args.batch_sizes);
   const int64_t* size = sizes.const_data_ptr<int64_t>();
   const int64_t expected = args.input.size(0);
@@ -37,7 +37,7 @@ void check_batch_sizes(const RnnArguments& args) {
               "), got ", args.hx ? shape_of(*args.hx) : "none");
 }
 
-void check_data(const RnnArguments& args) {
+void check_storage(const RnnArguments& args) {
   check_named(args.input, "input");
   check_named(args.hx, "hx");
   for (size_t i = 0; i < args.params.size(); ++i)
@@ -45,16 +45,26 @@ void check_data(const RnnArguments& args) {
   check_named(args.reset, "reset");
   check_named(args.carry_scale, "carry_scale");
   check_named(args.masks, "masks");
-  check_batch_sizes(args);
+  check_named(args.batch_sizes, "batch_sizes");
 }
 
-void check_data(const RnnArguments& args, const BackwardArguments& grads) {
-  check_data(args);
+void check_storage(const RnnArguments& args, const BackwardArguments& grads) {
+  check_storage(args);
   check_named(grads.grad_output, "grad_output");
   check_named(grads.grad_h_n, "grad_h_n");
   check_named(grads.output, "output");
   check_named(grads.saved.states, "states");
   check_named(grads.saved.masks, "masks");
+}
+
+void check_data(const RnnArguments& args) {
+  check_storage(args);
+  check_batch_sizes(args);
+}
+
+void check_data(const RnnArguments& args, const BackwardArguments& grads) {
+  check_storage(args, grads);
+  check_batch_sizes(args);
   if (!args.packed() || !grads.grad_h_n) return;
   const auto batch = args.batch_sizes->select(0, 0).item<int64_t>();
   TORCH_CHECK(grads.grad_h_n->size(1) == batch, "grad_h_n must have shape [",

@@ -21,7 +21,7 @@ void bias_gradient(int64_t rows, int64_t hidden, Rows<const compute_t<S>> delta,
 
 template <typename S, typename P, typename Out>
 void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& terms, const S* mask,
-                    Out* out, bool in_place) {
+                    Out* out, bool in_place, P* room) {
   using C = compute_t<S>;
   constexpr int64_t kRows = 96;
   constexpr bool kSameType = std::is_same_v<Out, C>, kRounds = !std::is_same_v<P, C>;
@@ -33,11 +33,12 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& te
     // one is overwritten.
     const bool direct = kSameType && !in_place;
     const Buffer<C> scratch(direct ? 0 : count * (in_place ? n : kPanelColumns));
-    const Buffer<P> factors(kRounds ? terms.size() * count * hidden : 0);
+    const Buffer<P> own_room(kRounds && room == nullptr ? terms.size() * count * hidden : 0);
+    P* const factors = room != nullptr ? room + terms.size() * row * hidden : own_room.get();
     const auto left = [&](size_t i) -> StridedMatrix<P> {
       const Rows<const C>& delta = terms[i].delta;
       if constexpr (kRounds) {
-        return {factors.get() + i * count * hidden, hidden, 1};
+        return {factors + i * count * hidden, hidden, 1};
       } else {
         return {delta.data + row * delta.row_stride, delta.row_stride, 1};
       }
@@ -46,8 +47,7 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& te
       for (size_t i = 0; i < terms.size(); ++i) {
         const Rows<const C>& delta = terms[i].delta;
         storage_kernels<P, C>().store(count, hidden, delta.data + row * delta.row_stride,
-                                      delta.row_stride,
-                                      {factors.get() + i * count * hidden, hidden});
+                                      delta.row_stride, {factors + i * count * hidden, hidden});
       }
     }
     for_panels(n, [&](int64_t j, int64_t columns) {
@@ -75,12 +75,12 @@ void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& te
 
 #define ELMAN_INSTANTIATE(S, P)                                                            \
   template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<S, P>>&, \
-                                     const S*, S*, bool);
+                                     const S*, S*, bool, P*);
 ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
 #define ELMAN_INSTANTIATE(S, P)                                                            \
   template void input_gradient<S, P>(int64_t, const std::vector<InputGradientTerm<S, P>>&, \
-                                     const S*, float*, bool)
+                                     const S*, float*, bool, P*)
 ELMAN_INSTANTIATE(c10::BFloat16, float);
 ELMAN_INSTANTIATE(c10::BFloat16, c10::BFloat16);
 ELMAN_INSTANTIATE(c10::Half, float);

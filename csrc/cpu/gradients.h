@@ -21,9 +21,10 @@ struct InputGradientTerm {
 
 /// out[rows, n] = (sum of delta W over the terms) * mask, dense, as `Out` (S or the compute type).
 /// mask: [rows, n] or null. With `in_place`, row r of out is the memory that the terms' rows r lie
-/// in.
+/// in. room: [terms, rows, H] for delta as factors, where it is rounded to them; null: it is
+/// allocated.
 template <typename S, typename P, typename Out>
 void input_gradient(int64_t rows, const std::vector<InputGradientTerm<S, P>>& terms, const S* mask,
-                    Out* out, bool in_place = false);
+                    Out* out, bool in_place = false, P* room = nullptr);
 
 }  // namespace elman::cpu

@@ -156,28 +156,39 @@ void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>
                      int64_t threads) {
   const Windows whole = Windows::make(shape.steps, 0, 0);
   const int64_t layers = cells.size(), tile = wavefront_tile(shape);
-  std::deque<SweepRows<S, P>> rows;
-  std::vector<std::vector<SweepCell<S, P>>> cell;
+  constexpr bool kRounds = !std::is_same_v<P, compute_t<S>>;
+  // Nothing is allocated in a stage: what its calls need, it has.
+  struct Stage {
+    SweepRows<S, P> rows;
+    std::vector<SweepCell<S, P>> cell;
+    std::vector<InputGradientTerm<S, P>> from_above;
+    Buffer<P> room;  ///< [tile, H], its delta as factors
+  };
+  std::deque<Stage> stage;
   for (int64_t i = 0; i < layers; ++i) {
-    rows.emplace_back(shape, whole, 1, 0, 1, BatchRange{0, shape.batch});
-    cell.push_back({cells[i]});
+    stage.push_back(
+        {{shape, whole, 1, 0, 1, BatchRange{0, shape.batch}}, {cells[i]}, {}, Buffer<P>()});
     if (i == 0) continue;
-    cell[i][0].upper_weight_ih = nullptr;  // handed down beforehand
-    cell[i][0].mask = nullptr;
-    cell[i][0].grad_h = cells[i].delta;
+    SweepCell<S, P>& cell = stage[i].cell[0];
+    cell.upper_weight_ih = nullptr;  // handed down beforehand
+    cell.mask = nullptr;
+    cell.grad_h = cells[i].delta;
+    stage[i].from_above = {{{cells[i - 1].delta, shape.features()}, cells[i].upper_weight_ih}};
+    if (kRounds) stage[i].room = Buffer<P>(tile * shape.batch * shape.hidden_size);
   }
   run_wavefront(layers, ceil_div(shape.steps, tile), threads, [&](int64_t i, int64_t index) {
     const int64_t begin = index * tile, end = std::min(begin + tile, shape.steps);  // lags
+    Stage& own = stage[i];
     if (i > 0) {
       const int64_t row = shape.offset(shape.steps - end);
       const int64_t count = shape.offset(shape.steps - begin) - row, place = row * shape.features();
       const S* const mask = cells[i].mask == nullptr ? nullptr : cells[i].mask + place;
-      input_gradient<S, P>(
-          count, {{{cells[i - 1].delta + place, shape.features()}, cells[i].upper_weight_ih}}, mask,
-          cells[i].delta + place);
+      own.from_above[0].delta.data = cells[i - 1].delta + place;
+      input_gradient<S, P>(count, own.from_above, mask, cells[i].delta + place, /*in_place=*/false,
+                           own.room.get());
     }
     Member everything = alone(shape.hidden_size);
-    for (int64_t j = begin; j < end; ++j) rows[i].step(cell[i], j, everything);
+    for (int64_t j = begin; j < end; ++j) own.rows.step(own.cell, j, everything);
   });
 }
 

@@ -25,6 +25,7 @@ class BatchedCall {
       size_ = value.sym_size(*dim);
       return value.movedim(*dim, 0);
     };
+    check_storages();
     operands_.replace(unwrap);
   }
 
@@ -97,6 +98,15 @@ class BatchedCall {
   at::Tensor from_slice(const at::Tensor& y) const { return level_.wrap(y, 0); }
 
  private:
+  /// Looks below all levels, since laying slices together copies them.
+  void check_storages() const {
+    Operands values = operands_;
+    values.replace([&](const at::Tensor& tensor) { return level_.below_all(tensor); });
+    const RnnArguments call = values.call(args_);
+    if (!values.output) return check_storage(call);
+    check_storage(call, values.gradients({}));
+  }
+
   /// x: [0, ...] -> zeros [...], a function of it.
   static at::Tensor zeros_for(const at::Tensor& x) {
     return x.sum(0, /*keepdim=*/false, x.scalar_type());

@@ -20,6 +20,8 @@ class Level {
   /// A tensor without this level's batch dimension, and where that is in it; none if the tensor is
   /// not batched here.
   virtual std::pair<at::Tensor, std::optional<int64_t>> unwrap(const at::Tensor& tensor) const = 0;
+  /// A tensor without any level of its kind.
+  virtual at::Tensor below_all(at::Tensor tensor) const = 0;
   /// The way back.
   virtual at::Tensor wrap(const at::Tensor& value, int64_t dim) const = 0;
 };

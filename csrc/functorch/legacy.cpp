@@ -39,6 +39,11 @@ class InnermostLevel final : public Level {
     return {others.empty() ? value : at::makeBatched(value, others), 0};
   }
 
+  at::Tensor below_all(at::Tensor tensor) const override {
+    while (const auto* batched = at::maybeGetBatchedImpl(tensor)) tensor = batched->value();
+    return tensor;
+  }
+
   at::Tensor wrap(const at::Tensor& value, int64_t dim) const override {
     return at::addBatchDim(value, id_, dim);
   }

@@ -1,7 +1,9 @@
 #include "autocast/rnn.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/functorch/BatchedTensorImpl.h>
 #include <ATen/functorch/PlumbingHelper.h>
+#include <ATen/functorch/TensorWrapper.h>
 #include <ATen/ops/bernoulli.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
@@ -34,6 +36,17 @@ class CurrentLevel final : public Level {
   std::pair<at::Tensor, std::optional<int64_t>> unwrap(const at::Tensor& tensor) const override {
     auto [value, dim] = at::functorch::unwrapTensorAtLevel(tensor, id_);
     return {std::move(value), dim};
+  }
+  at::Tensor below_all(at::Tensor tensor) const override {
+    for (;;) {
+      if (const auto* batched = at::functorch::maybeGetBatchedImpl(tensor)) {
+        tensor = batched->value();
+      } else if (const auto* wrapper = at::functorch::maybeGetTensorWrapper(tensor)) {
+        tensor = wrapper->value();
+      } else {
+        return tensor;
+      }
+    }
   }
   at::Tensor wrap(const at::Tensor& value, int64_t dim) const override {
     return at::functorch::makeBatched(value, dim, id_);

@@ -74,6 +74,7 @@ at::TensorOptions result_options(const LagArguments& args) {
 /// The forward pass, and then `lag_norms`: composite::lag_norms or a device's own.
 template <auto lag_norms>
 at::Tensor kernel(const LagArguments& args) {
+  if (args.grad_output) check_allocated(*args.grad_output, [] { return "grad_output"; });
   const int64_t lags = std::min(args.steps(), args.max_lag);
   if (args.rows() == 0) {  // nothing to take means over
     return at::zeros({args.rnn.num_layers, args.max_lag}, result_options(args));

@@ -19,7 +19,7 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
 std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& args,
                                                             bool save_states) {
   check_arguments(args);
-  check_batch_sizes(args);
+  check_data(args);
   warn_missing_kernels(args.input.device().type());
   return composite::forward(args, save_states);
 }
@@ -27,7 +27,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& 
 std::vector<at::Tensor> composite_backward(const RnnArguments& args,
                                            const BackwardArguments& grads) {
   check_backward_arguments(args, grads);
-  check_batch_sizes(args);
+  check_data(args, grads);
   return composite::backward(args, grads);
 }
 

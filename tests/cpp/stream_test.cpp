@@ -11,8 +11,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdint>
+#include <map>
 #include <sstream>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "oracle.h"
@@ -161,6 +165,67 @@ TEST(Stream, GoesOnToTheBitFromAnArchive) {
   EXPECT_ERROR(torch::load(longer, other), "'truncation' must be that of the stream, (2, 10)");
 }
 
+TEST(Stream, OfNoRowsGoesOnFromAnArchive) {
+  for (const int64_t layers : {1, 2}) {
+    elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden).num_layers(layers).dropout(0.5));
+    elman::Stream stream(rnn, 2, 9), again(rnn, 2, 9);
+    for (int i = 0; i < 3; ++i) stream(random({2, 0, kInput}));
+    std::stringstream stored;
+    torch::save(stream, stored);
+    torch::load(again, stored);
+    EXPECT_EQ(again.state().sizes(), torch::IntArrayRef({layers, 0, kHidden}));
+    again(random({2, 0, kInput})).sum().backward();
+    for (const Tensor& gradient : gradients(rnn)) EXPECT_FALSE(gradient.any().item<bool>());
+    rnn->zero_grad();
+  }
+}
+
+/// Every tensor of an archive x every defect.
+TEST(Stream, RefusesAnArchiveThatDoesNotFit) {
+  using Archive = std::map<std::string, Tensor>;
+  const auto load = [](elman::Stream& stream, const Archive& tensors) {
+    torch::serialize::OutputArchive out;
+    for (const auto& [name, tensor] : tensors) out.write(name, tensor, /*is_buffer=*/true);
+    std::stringstream stored;
+    out.save_to(stored);
+    torch::load(stream, stored);
+  };
+  elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden).num_layers(2).dropout(0.5));
+  elman::Stream stream(rnn, 2, 9);
+  for (int i = 0; i < 3; ++i) {
+    stream(random({2, kBatch, kInput}), torch::zeros({2, kBatch}, torch::kBool), torch::ones({2}));
+  }
+  stream.set_state(random({2, kBatch, kHidden}));
+  torch::serialize::OutputArchive out;
+  stream.save(out);
+  std::stringstream stored;
+  out.save_to(stored);
+  torch::serialize::InputArchive in;
+  in.load_from(stored);
+  Archive right;
+  for (const auto& name : in.keys()) in.read(name, right[name], /*is_buffer=*/true);
+  EXPECT_EQ(right.size(), 12u);
+  load(stream, right);
+  for (const auto& [name, tensor] : right) {
+    const std::vector<std::pair<const char*, Tensor>> spoilt{
+        {"float32", tensor.to(torch::kFloat)},
+        {"int16", tensor.to(torch::kShort)},
+        {"one dimension more", tensor.unsqueeze(0)},
+        {"twice", tensor.dim() == 0 ? tensor.expand({2}) : torch::cat({tensor, tensor}, -1)},
+        {"none", tensor.flatten().narrow(0, 0, 0)},
+    };
+    for (const auto& [defect, with] : spoilt) {
+      // How wide the input is, the module knows.
+      if (name == "input" && defect == std::string("twice")) continue;
+      SCOPED_TRACE(name + " " + defect);
+      Archive wrong = right;
+      wrong[name] = with;
+      EXPECT_ERROR(load(stream, wrong), "state_dict: '");
+      load(stream, right);
+    }
+  }
+}
+
 TEST(Stream, NewSequencesInSomeRows) {
   elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden));
   elman::Stream stream(rnn, 2, 8);
@@ -192,6 +257,8 @@ TEST(Stream, NamesWhatIsWrong) {
   elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden));
   EXPECT_ERROR(elman::Stream(rnn, 0, 1), "k1 must be at least 1");
   EXPECT_ERROR(elman::Stream(rnn, 3, 2), "k2 must be at least k1");
+  EXPECT_ERROR(elman::Stream(rnn, 1, INT64_MIN), "k2 must be at least k1");
+  EXPECT_ERROR(elman::Stream(rnn, INT64_MIN, 1), "k1 must be at least 1");
   EXPECT_ERROR(elman::Stream(elman::RNN(RNNOptions(kInput, kHidden).bidirectional(true)), 1, 1),
                "rnn: a stream is not defined for a bidirectional network");
   elman::Stream stream(rnn, 2, 3);

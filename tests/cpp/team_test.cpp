@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -104,6 +105,47 @@ TEST(Wavefront, RunsATileAfterTheOneBeforeItInItsStageAndInTheStageBeforeAndNotT
         });
         for (const auto& count : done) EXPECT_EQ(count, tiles);
       }
+    }
+  }
+}
+
+/// An exception ends the work of all threads: nobody waits for the one that left with it.
+TEST(Team, AMembersExceptionIsThrownOn) {
+  for (const int64_t thrower : {0, 1, 3}) {
+    const auto run = [&] {
+      run_team<float>(4, 256, 0, [&](Member member) {
+        for (int step = 0; step < 100; ++step) {
+          if (step == 50 && member.index <= thrower && thrower < member.index + member.group)
+            throw std::bad_alloc();
+          if (!member.meet(256)) return;
+        }
+      });
+    };
+    EXPECT_THROW(run(), std::bad_alloc) << thrower;
+  }
+}
+
+TEST(Team, NobodyMeetsAMemberThatHasLeft) {
+  StepBarrier barrier(3);
+  std::vector<StepBarrier::Outcome> outcomes(2, StepBarrier::Outcome::kGoOn);
+  const auto wait = [&](size_t index) { outcomes[index] = barrier.wait(1); };
+  std::thread first(wait, 0), second(wait, 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  barrier.abandon();
+  first.join();
+  second.join();
+  for (const auto outcome : outcomes) EXPECT_EQ(outcome, StepBarrier::Outcome::kAbandoned);
+}
+
+TEST(Wavefront, AnExceptionIsThrownOn) {
+  for (const int64_t threads : {1, 2, 4}) {
+    for (const int64_t stage : {0, 1, 2}) {
+      const auto run = [&] {
+        run_wavefront(3, 40, threads, [&](int64_t at, int64_t tile) {
+          if (at == stage && tile == 20) throw std::bad_alloc();
+        });
+      };
+      EXPECT_THROW(run(), std::bad_alloc) << threads << ", " << stage;
     }
   }
 }

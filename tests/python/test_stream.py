@@ -152,6 +152,23 @@ def test_a_copy_and_a_pickle_are_streams_of_their_own():
     assert repr(stream) == "Stream(RNN(3, 4), k1=2, k2=6)"
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_a_stream_of_no_rows_comes_back(num_layers):
+    stream = elman.Stream(random_rnn(num_layers=num_layers, dropout=0.5), 2, 6)
+    x = torch.randn(2, 0, 3, dtype=torch.float64)
+    for _ in range(3):
+        stream(x, torch.zeros(2, 0, dtype=torch.bool))
+    stored = io.BytesIO()
+    torch.save(stream, stored)
+    stored.seek(0)
+    loaded = elman.Stream(stream.rnn, 2, 6)
+    loaded.load_state_dict(stream.state_dict())
+    for other in (loaded, copy.deepcopy(stream), torch.load(stored, weights_only=False)):
+        assert other.state.shape == (num_layers, 0, 4)
+        other(x).sum().backward()
+        assert not any(p.grad.any() for p in other.rnn.parameters())
+
+
 def test_reset_starts_again_from_zeros():
     rnn = random_rnn()
     stream = elman.Stream(rnn, 2, 6)

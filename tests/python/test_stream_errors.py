@@ -18,6 +18,8 @@ def test_errors_of_the_constructor():
         elman.Stream(random_rnn(bidirectional=True), 2, 2)
     with error(ValueError, "k1 must be at least 1, got k1 = 0, k2 = 2"):
         elman.Stream(rnn, 0, 2)
+    with error(ValueError, "k2 must be at least k1, got k1 = 1, k2 = -9223372036854775808"):
+        elman.Stream(rnn, 1, -(2**63))
     with error(ValueError, "k2 must be at least k1, got k1 = 3, k2 = 2"):
         elman.Stream(rnn, 3, 2)
     with error(TypeError, "k1 should be an int, got: 1.5"):
@@ -98,3 +100,10 @@ def test_errors_of_load_state_dict():
         stream.load_state_dict({k: v for k, v in state.items() if k != "before"})
     with error(RuntimeError, r"'output' must have shape \[3, 2, 4\], got \[2, 2, 4\]"):
         stream.load_state_dict({**state, "output": state["output"][1:]})
+    for name in ("input", "before", "output"):
+        with error(RuntimeError, f"'{name}' must have dtype Double, got Float"):
+            stream.load_state_dict({**state, name: state[name].float()})
+    with error(RuntimeError, "'state' must have a floating point or complex dtype, got Int"):
+        stream.load_state_dict({**state, "state": state["state"].int()})
+    with error(RuntimeError, "'ended' must have dtype Bool, got Float"):
+        stream.load_state_dict({**state, "ended": state["ended"].float()})
