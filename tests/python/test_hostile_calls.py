@@ -138,10 +138,10 @@ def test_nodes_called_by_hand():
         stream_output.grad_fn(torch.ones(T, B, H, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("num_layers", [2**61, 2**62, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("num_layers", [2**61, 2**62, 2**63 - 1])
 def test_a_number_of_layers_that_overflows(num_layers):
     arguments = (torch.zeros(T, B, I), None, list(make().parameters()), True, num_layers)
-    with pytest.raises((RuntimeError, ValueError), match="params must hold|num_layers must be gre"):
+    with pytest.raises(RuntimeError, match="params must hold"):
         torch.ops.elman.rnn(*arguments, 0.0, False, False, False)
 
 
@@ -173,14 +173,14 @@ def test_freed_storages():
     rnn = make()
     x = torch.randn(T, B, I)
     for run in (rnn, elman.Stream(rnn, T, T)):
-        with pytest.raises(RuntimeError, match="(?s)its data is not allocated yet.*input needs"):
+        with pytest.raises(RuntimeError, match=r"(?s)its data is not allocated yet.*input needs"):
             run(freed(x))
     # Freed after the forward pass, as sharded training frees weights.
     output, _ = rnn(x)
     size = rnn.weight_hh_l0.untyped_storage().nbytes()
     kept = rnn.weight_hh_l0.detach().clone()
     rnn.weight_hh_l0.untyped_storage().resize_(0)
-    with pytest.raises(RuntimeError, match="(?s)its data is not allocated yet.*weight_hh_l0"):
+    with pytest.raises(RuntimeError, match=r"(?s)its data is not allocated yet.*weight_hh_l0"):
         output.sum().backward(retain_graph=True)
     rnn.weight_hh_l0.untyped_storage().resize_(size)
     with torch.no_grad():
