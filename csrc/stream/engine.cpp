@@ -103,13 +103,10 @@ at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& mo
   const Cast cast(input, module.params);
   StreamModule now = module;
   now.params = cast.params;
-  const RnnArguments args{cast.input,      std::nullopt,
-                          now.params,      now.has_biases,
-                          now.num_layers,  now.dropout,
-                          now.train,       /*bidirectional=*/false,
+  const RnnArguments args{cast.input,      std::nullopt,     now.params,   now.has_biases,
+                          now.num_layers,  now.dropout,      now.train,    /*bidirectional=*/false,
                           now.batch_first, now.nonlinearity,
-                          /*k1=*/0,        /*k2=*/0,
-                          std::nullopt,    reset,
+                          /*k1=*/0,        /*k2=*/0,         std::nullopt, reset,
                           carry_scale};
   check_arguments(args);
   check_storage(args);
