@@ -1,13 +1,15 @@
-"""Finds the constants of `tanh.h` and measures the two functions there in float32.
+"""Finds the constants of `tanh.h` and measures the functions there in float32.
 
-tanh' = 1 - tanh^2 shows every error of a tanh near 1, so both functions end with one addition, of a
-correction that is small against the result: its own rounding is nearly all that is seen.
+tanh' = 1 - tanh^2 shows every error of a tanh near 1, so those for float end with one addition, of
+a correction that is small against the result: its own rounding is nearly all that is seen.
 
 `piecewise`, for 16 lookups at a time: one polynomial c0 + r (c1 + r (...)), r = |x| - centre, on
 each of 16 intervals. The centres are floats whose tanh is nearly a float, so that c0 has no error.
 
 `by_addition`, for 8 lookups at a time: tanh(|x|) = b + (1 - b^2) t / (1 + b t) with t = tanh(r) and
 b = tanh(centre), on 8 intervals likewise; t is r (1 + p r^2) / (1 + q r^2 + q' r^4) on all of them.
+
+`rational`, for states that are rounded to 16 bits: x (1 + p x^2 + ...) / (1 + q x^2 + ...).
 """
 
 import itertools
@@ -19,6 +21,7 @@ DEGREE = 6
 LIMIT = 12.0  # tanh rounds to 1 from 9.02 on
 EDGES = [0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 9, 11, LIMIT]
 SCALE = 1.4
+LIMIT_16_BITS = 4.7  # tanh rounds to 1 from 4.51 on
 CENTRES = [0.6, 0.97, 1.75, 2.7, 4.0, 5.7]
 
 
@@ -86,24 +89,36 @@ def fit_piecewise():
     return table
 
 
-def fit_quotient(r, weight, iterations=300):
-    """p, q and q' of t: least squares on numerator - tanh(r)/r denominator with weights adapted
-    until the error is level (Sanathanan & Koerner 1963; Lawson 1961).
+def fit_quotient(r, weight, above, below, iterations=300):
+    """tanh(r) as r (1 + p r^2 + ...) / (1 + q r^2 + ...), with so many terms: least squares on
+    numerator - tanh(r)/r denominator with weights adapted until the error is level (Sanathanan &
+    Koerner 1963; Lawson 1961).
     """
-    square, target = r * r, np.tanh(r) / r
+    scale = r.max() ** 2
+    square, target = r * r / scale, np.tanh(r) / r
     lawson, denominator, best = np.ones_like(r), np.ones_like(r), (np.inf, None)
-    columns = np.stack([square, -target * square, -target * square**2], axis=1)
+    columns = [square**k for k in range(1, above + 1)]
+    columns = np.stack(columns + [-target * square**k for k in range(1, below + 1)], axis=1)
     for iteration in range(iterations):
         w = np.sqrt(lawson) * weight / (target * denominator)
-        p, q, q2 = np.linalg.lstsq(columns * w[:, None], (target - 1) * w, rcond=None)[0]
-        denominator = 1 + q * square + q2 * square**2
-        error = np.abs((1 + p * square) / denominator / target - 1) * weight
+        c = np.linalg.lstsq(columns * w[:, None], (target - 1) * w, rcond=None)[0]
+        p, q = c[:above], c[above:]
+        denominator = 1 + sum(value * square ** (k + 1) for k, value in enumerate(q))
+        numerator = 1 + sum(value * square ** (k + 1) for k, value in enumerate(p))
+        error = np.abs(numerator / denominator / target - 1) * weight
         if error.max() < best[0]:
-            best = (error.max(), (p, q, q2))
+            powers = [scale ** -(k + 1.0) for k in range(max(above, below))]
+            best = (error.max(), p * powers[:above], q * powers[:below])
         if iteration > 10:
             lawson *= error / error.max() + 1e-3
             lawson /= lawson.mean()
-    return best[1]
+    return best[1:]
+
+
+def fit_rational():
+    """p, p' and q, q', q'' on all of [0, LIMIT_16_BITS]."""
+    r = np.linspace(1e-3, LIMIT_16_BITS, 3000)
+    return [row.astype(f32) for row in fit_quotient(r, np.ones_like(r), 2, 3)]
 
 
 def fit_by_addition():
@@ -122,12 +137,13 @@ def fit_by_addition():
         distances.append(x - float(centre))
         weights.append((1 - value**2) * np.abs(t) / (1 + value * t) ** 2 / np.tanh(x))
     r, weight = np.concatenate(distances), np.concatenate(weights)
-    p, q, q2 = fit_quotient(r[np.abs(r) > 1e-4], weight[np.abs(r) > 1e-4])
+    kept = np.abs(r) > 1e-4
+    (p,), q = fit_quotient(r[kept], weight[kept], 1, 2)
     table = np.zeros((5, 8), f32)
     for i, (centre, value) in enumerate(points):
         rest = 1 - float(value) ** 2
         table[:, (i + 6) % 8] = [centre, value, rest, p * rest, float(value) / rest]
-    return table, (f32(q), f32(q2))
+    return table, q.astype(f32)
 
 
 def fma(a, b, c):
@@ -159,6 +175,15 @@ def by_addition(x, table, q):
     return b + numerator / denominator
 
 
+def rational(x, p, q):
+    """The third one."""
+    u = np.minimum(np.abs(x), f32(LIMIT_16_BITS))
+    square = u * u
+    numerator = fma(fma(p[1], square, p[0]), square, 1)
+    denominator = fma(fma(fma(q[2], square, q[1]), square, q[0]), square, 1)
+    return u * numerator / denominator
+
+
 def report(name, function):
     """Prints the errors of a function by intervals."""
     """Prints the errors of a function by intervals."""
@@ -175,7 +200,9 @@ def report(name, function):
 if __name__ == "__main__":
     polynomials = fit_piecewise()
     points, quotient = fit_by_addition()
-    for row in [*polynomials, *points, quotient]:
+    p, q = fit_rational()
+    for row in [*polynomials, *points, quotient, p, q]:
         print("{" + ", ".join(f"{value:.9g}F" for value in row) + "},")
     report("piecewise", lambda x: piecewise(x, polynomials))
     report("by_addition", lambda x: by_addition(x, points, quotient))
+    report("rational", lambda x: rational(x, p, q))

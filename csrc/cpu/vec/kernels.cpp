@@ -56,11 +56,12 @@ inline Vectorized<C> sigmoid(const Vectorized<C>& a) {
   return Vec::blendv(at::vec::fnmadd(e, q, e), Vec(C(1)) - q, a >= Vec(C(0)));
 }
 
-template <Activation kActivation, typename C>
+/// f of what is going to be stored as S.
+template <Activation kActivation, typename S, typename C>
 inline Vectorized<C> apply(const Vectorized<C>& a) {
   using Vec = Vectorized<C>;
   if constexpr (kActivation == Activation::kTanh) {
-    return fast_tanh(a);
+    return tanh_as<S>(a);
   } else if constexpr (kActivation == Activation::kRelu) {
     return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
   } else {
@@ -114,7 +115,7 @@ void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C
         if (row_bias != nullptr)
           values = values.map([](const Vec& a, const Vec& b) { return a + b; },
                               load_two<C>(row_bias + j, n - j));
-        values = values.map([](const Vec& a) { return apply<decltype(constant)::value>(a); });
+        values = values.map([](const Vec& a) { return apply<decltype(constant)::value, S>(a); });
         if (take_back) {
           store_two(store_and_round(values, state + j), row + j);
         } else {
