@@ -30,13 +30,13 @@ std::string shape_of(const at::Tensor& tensor) {
 
 bool is_allocated(const at::Tensor& tensor) {
   if (tensor.numel() == 0 || !tensor.has_storage()) return true;
+  const c10::Storage& storage = tensor.storage();
+  if (storage.data() != nullptr && needed_bytes(tensor) <= storage.nbytes()) return true;
   // Tensors that stand for others (of compilers, subclasses) have storages without memory, as have
   // meta tensors and devices that allocate late.
   constexpr c10::DispatchKeySet kStandIns(
       {c10::DispatchKey::Python, c10::DispatchKey::Functionalize});
-  if (tensor.key_set().has_any(kStandIns) || !(tensor.is_cpu() || tensor.is_cuda())) return true;
-  const c10::Storage& storage = tensor.storage();
-  return storage.data() != nullptr && needed_bytes(tensor) <= storage.nbytes();
+  return tensor.key_set().has_any(kStandIns) || !(tensor.is_cpu() || tensor.is_cuda());
 }
 
 void report_not_allocated(const at::Tensor& tensor, const std::string& name) {
