@@ -54,7 +54,7 @@ at::Tensor caller_layout(const RnnArguments& args, const at::Tensor& tensor) {
 std::optional<at::Tensor> step_scales(const RnnArguments& args, const StackShape& shape) {
   if (!args.carry_scale) return std::nullopt;
   const at::Tensor scale = args.carry_scale->to(at::toOpMathType(args.input.scalar_type()));
-  if (scale.dim() == 1) return scale.unsqueeze(1).expand({shape.steps, shape.batch}).contiguous();
+  if (scale.dim() == 1) return dense(scale.unsqueeze(1).expand({shape.steps, shape.batch}));
   return time_major(args, scale);
 }
 
