@@ -172,8 +172,9 @@ std::vector<std::pair<std::string, IValue>> wrong_values(const Arguments& right)
   constexpr int64_t kMin = INT64_MIN, kMax = INT64_MAX;
   std::vector<std::pair<std::string, IValue>> wrong;
   const int64_t layers = right.at("num_layers").toInt();
-  for (const int64_t value :
-       {kMin, int64_t{-1}, int64_t{0}, layers + 1, int64_t{1} << 61, int64_t{1} << 62, kMax})
+  // Some wrap around to the right number of parameters.
+  for (const int64_t value : {kMin, int64_t{-1}, int64_t{0}, layers + 1, int64_t{1} << 62,
+                              (int64_t{1} << 62) + layers, (int64_t{1} << 61) + layers, kMax})
     wrong.emplace_back("num_layers", value);
   for (const int64_t value : {kMin, int64_t{-1}, int64_t{0}, kMax}) wrong.emplace_back("k1", value);
   for (const int64_t value : {kMin, int64_t{-1}, int64_t{0}, int64_t{1}})

@@ -138,7 +138,7 @@ def test_nodes_called_by_hand():
         stream_output.grad_fn(torch.ones(T, B, H, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("num_layers", [2**61, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("num_layers", [2**61, 2**62, 2**62 + 1, 2**63 - 1])
 def test_a_number_of_layers_that_overflows(num_layers):
     arguments = (torch.zeros(T, B, I), None, list(make().parameters()), True, num_layers)
     with pytest.raises(RuntimeError, match="params must hold"):
