@@ -8,12 +8,13 @@
 
 namespace elman {
 
-// The plain structs between the ATen layer (csrc/ops) and the device kernels (csrc/cpu, csrc/cuda):
-// pointers and sizes, no tensors, no dispatcher. All memory is dense and time major. T steps, B
-// rows, I = input_size, H = hidden_size, L layers, D directions, I_l = I for layer 0 and D * H
-// above; a cell is one layer in one direction, cell = layer * D + direction. The element type S is
-// the kernel's template parameter, C the type it computes in: float for the two 16-bit types, else
-// S.
+// The plain structs between the ATen layer (csrc/ops/cpu.cpp) and the CPU's kernels (csrc/cpu):
+// pointers and sizes, no tensors, no dispatcher. (csrc/cuda has tensors up to its kernels, whose
+// structs are in cuda/pointwise.h and cuda/persistent/operands.h.) All memory is dense and time
+// major. T steps, B rows, I = input_size, H = hidden_size, L layers, D directions, I_l = I for
+// layer 0 and D * H above; a cell is one layer in one direction, cell = layer * D + direction. The
+// element type S is the kernel's template parameter, C the type it computes in: float for the two
+// 16-bit types, else S.
 //
 // [T, B, ...] below stands for one row for each step of each sequence. Packed, step t has the rows
 // b < batch_sizes[t] only, and they follow those of step t - 1 without a gap: row (t, b) stands at
@@ -29,8 +30,8 @@ struct StackShape {
   Activation activation;
   /// batch_sizes: [T], not increasing, how many sequences have step t; null: all B have all T.
   const int64_t* batch_sizes = nullptr;
-  const int64_t* offsets =
-      nullptr;  ///< offsets: [T + 1], the sums of batch_sizes before t, or null
+  /// offsets: [T + 1], the sums of batch_sizes before t, or null
+  const int64_t* offsets = nullptr;
 
   bool packed() const { return batch_sizes != nullptr; }
   /// How many sequences have step t <= T; none has step T.
@@ -57,10 +58,10 @@ struct StackForward {
   StackShape shape;
   std::vector<CellParameters> cells;  ///< [L * D]
   const void* input;                  ///< input: [T, B, I]
-  std::vector<const void*> masks;  ///< masks[l]: [T, B, D*H], dropout factors between the layers l
-                                   ///< and l + 1; empty: no dropout
-  const uint8_t* reset;  ///< reset: [T, B], not 0 where the state before the step counts as zero,
-                         ///< or null
+  /// masks[l]: [T, B, D*H], dropout factors between the layers l and l + 1; empty: no dropout
+  std::vector<const void*> masks;
+  /// reset: [T, B], not 0 where the state before the step counts as zero, or null
+  const uint8_t* reset;
   std::vector<void*> states;  ///< states[l]: [T, B, D*H] of layer l; the last one is the output
   void* h_n;                  ///< h_n: [L*D, B, H]
 };

@@ -5,52 +5,65 @@
 TORCH_LIBRARY(elman, m) {
   // Public operators. Positional order as ATen's rnn_tanh / rnn_tanh.data / rnn_tanh_cell.
   m.def(
-      "rnn(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, float "
-      "dropout, bool train, "
-      "bool bidirectional, bool batch_first, *, str nonlinearity=\"tanh\", int k1=0, int k2=0, "
-      "Tensor? reset=None, "
-      "Tensor? carry_scale=None) -> (Tensor output, Tensor h_n)",
+      "rnn("
+      "Tensor input, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
+      "bool batch_first, *, "
+      "str nonlinearity=\"tanh\", int k1=0, int k2=0, "
+      "Tensor? reset=None, Tensor? carry_scale=None"
+      ") -> (Tensor output, Tensor h_n)",
       {at::Tag::nondeterministic_seeded});
   m.def(
-      "rnn.data(Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, bool has_biases, int "
-      "num_layers, "
-      "float dropout, bool train, bool bidirectional, *, str nonlinearity=\"tanh\", int k1=0, int "
-      "k2=0) "
-      "-> (Tensor output, Tensor h_n)",
+      "rnn.data("
+      "Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, *, "
+      "str nonlinearity=\"tanh\", int k1=0, int k2=0"
+      ") -> (Tensor output, Tensor h_n)",
       {at::Tag::nondeterministic_seeded});
   m.def(
-      "rnn_cell(Tensor input, Tensor? hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? "
-      "b_hh=None, *, "
-      "str nonlinearity=\"tanh\") -> Tensor");
+      "rnn_cell("
+      "Tensor input, Tensor? hx, "
+      "Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None, *, "
+      "str nonlinearity=\"tanh\""
+      ") -> Tensor");
 
   // The truncation engine. gradient_by_lag: [num_layers, max_lag] the mean norm of each layer's
   // pre-activation gradient, by its distance in steps from the output that it came from.
   m.def(
-      "gradient_by_lag(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
-      "float dropout, bool train, bool bidirectional, bool batch_first, *, int max_lag, str "
-      "nonlinearity=\"tanh\", Tensor? grad_output=None, Tensor? reset=None) -> Tensor",
+      "gradient_by_lag("
+      "Tensor input, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
+      "bool batch_first, *, "
+      "int max_lag, "
+      "str nonlinearity=\"tanh\", "
+      "Tensor? grad_output=None, Tensor? reset=None"
+      ") -> Tensor",
       {at::Tag::nondeterministic_seeded});
   // [T, B] a carry_scale that cuts every `length` steps in the mean and leaves gradients unbiased.
   m.def(
-      "random_truncation(int T, int B, float length, *, Generator? generator=None, Device? "
-      "device=None) -> Tensor",
+      "random_truncation("
+      "int T, int B, float length, *, "
+      "Generator? generator=None, Device? device=None"
+      ") -> Tensor",
       {at::Tag::nondeterministic_seeded});
   // What adaptive truncation makes of gradient_by_lag's result
   // (include/elman/adaptive_truncation.h).
   m.def("_gradient_decay(Tensor norms) -> (float rate, Tensor relative_bias)");
   // Which kernel a call of elman::rnn with these arguments takes, and why, in words for people.
   m.def(
-      "kernel_info(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
-      "float dropout, "
-      "bool train, bool bidirectional, bool batch_first, *, str nonlinearity=\"tanh\", int k1=0, "
-      "int k2=0, "
-      "Tensor? reset=None, Tensor? carry_scale=None) -> str");
+      "kernel_info("
+      "Tensor input, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
+      "bool batch_first, *, "
+      "str nonlinearity=\"tanh\", int k1=0, int k2=0, "
+      "Tensor? reset=None, Tensor? carry_scale=None"
+      ") -> str");
   m.def(
-      "kernel_info.data(Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, bool "
-      "has_biases, int "
-      "num_layers, float dropout, bool train, bool bidirectional, *, str nonlinearity=\"tanh\", "
-      "int k1=0, int "
-      "k2=0) -> str");
+      "kernel_info.data("
+      "Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, *, "
+      "str nonlinearity=\"tanh\", int k1=0, int k2=0"
+      ") -> str");
 
   // Internal operators: the halves of the autograd node, operators of their own so that compilers
   // can trace them. The first is elman::rnn and elman::rnn.data in one, with every argument that
@@ -58,20 +71,26 @@ TORCH_LIBRARY(elman, m) {
   // results `states` and `masks` are those of elman::Saved, for _rnn_backward only, and not
   // differentiable; both are empty without save_states.
   m.def(
-      "_rnn_forward(Tensor input, Tensor? hx, Tensor[] params, bool has_biases, int num_layers, "
-      "float dropout, "
-      "bool train, bool bidirectional, bool batch_first, *, str nonlinearity, int k1, int k2, "
+      "_rnn_forward("
+      "Tensor input, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
+      "bool batch_first, *, "
+      "str nonlinearity, int k1, int k2, "
       "Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, Tensor? masks, "
-      "bool save_states) -> (Tensor output, Tensor h_n, Tensor states, Tensor masks)",
+      "bool save_states"
+      ") -> (Tensor output, Tensor h_n, Tensor states, Tensor masks)",
       {at::Tag::nondeterministic_seeded});
   // The gradients that output_mask asks for (input, hx, then each of params), in that order and
   // without gaps.
   m.def(
-      "_rnn_backward(Tensor? grad_output, Tensor? grad_h_n, Tensor output, Tensor states, Tensor "
-      "masks, Tensor input, "
-      "Tensor? hx, Tensor[] params, bool has_biases, int num_layers, bool bidirectional, bool "
-      "batch_first, *, "
-      "str nonlinearity, int k1, int k2, Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, "
-      "bool[] output_mask) "
-      "-> Tensor[]");
+      "_rnn_backward("
+      "Tensor? grad_output, Tensor? grad_h_n, "
+      "Tensor output, Tensor states, Tensor masks, "
+      "Tensor input, Tensor? hx, Tensor[] params, "
+      "bool has_biases, int num_layers, bool bidirectional, "
+      "bool batch_first, *, "
+      "str nonlinearity, int k1, int k2, "
+      "Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, "
+      "bool[] output_mask"
+      ") -> Tensor[]");
 }

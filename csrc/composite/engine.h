@@ -9,10 +9,14 @@
 
 namespace elman::composite {
 
-/// The engine of csrc/truncation.h and DESIGN's side-by-side algorithm written in ATen operators:
-/// right for every device, dtype (complex included) and argument (packed input, reset,
-/// carry_scale), and differentiable by plain autograd, at the price of an operator call per step.
-/// The fused kernels are the fast path beside it.
+/// The windows of csrc/truncation.h, run side by side (docs/design.md, "Truncation is data"), in
+/// ATen operators: right for every device, dtype (complex included) and argument (packed input,
+/// reset, carry_scale), at the price of an operator call per step. The fused kernels are the fast
+/// path beside it.
+///
+/// The states, and the dropout masks if some are drawn, are saved for `backward` if `save_states`.
+/// Plain autograd can differentiate the values in forward mode; in reverse mode that would be full
+/// BPTT, and `backward` is the gradient instead.
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states);
 
 /// The gradients that `output_mask` asks for, in order and without gaps, truncated as args.k1,
@@ -20,8 +24,9 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads);
 
 /// The same values as a differentiable function of input, hx, params, grad_output and grad_h_n: the
-/// states are recomputed from the arguments (with the saved dropout masks), so that autograd
-/// through the result is the exact derivative of the truncated gradient, of any order.
+/// states are recomputed from the arguments, so that autograd through the result, in either mode,
+/// is the exact derivative of the truncated gradient, of any order. Of what was saved it reads the
+/// dropout masks only; `grads.output` and `grads.saved.states` may be undefined.
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads);
 

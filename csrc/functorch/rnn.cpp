@@ -19,8 +19,7 @@
 // The operators under torch.func.vmap. A level of vmap reaches an operator at two keys in turn:
 //
 // - FuncTorchVmapMode, in every call inside of vmap. The public operators become internal ones,
-// with
-//   the dropout masks drawn here, by torch's random operators at this level, so that vmap's
+//   with the dropout masks drawn here, by torch's random operators at this level, so that vmap's
 //   randomness ("error", "same", "different") holds.
 // - FuncTorchBatched, in calls with a batched argument: batched_call.h.
 

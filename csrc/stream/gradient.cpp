@@ -77,9 +77,8 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
       const c10::SymInt batch = stretch.output.sym_size(1);
       std::vector<c10::SymInt> expected{count, stretch.output.sym_size(2)};
       if (batched) expected.insert(expected.begin() + (batch_first ? 0 : 1), batch);
-      TORCH_CHECK(grad.sym_sizes() == c10::SymIntArrayRef(expected),
-                  "grad_output must have shape ", c10::SymIntArrayRef(expected), ", got ",
-                  grad.sym_sizes());
+      TORCH_CHECK(grad.sym_sizes() == c10::SymIntArrayRef(expected), "grad_output must have shape ",
+                  c10::SymIntArrayRef(expected), ", got ", grad.sym_sizes());
     }
 
     std::vector<at::Tensor> compute(const at::Tensor& grad, const std::vector<bool>& wanted) const {

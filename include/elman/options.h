@@ -29,8 +29,11 @@ struct Truncation {
 ///
 /// Example:
 /// ```
-/// RNN model(RNNOptions(128,
-/// 64).num_layers(3).dropout(0.2).nonlinearity(torch::kReLU).truncation(10, 50));
+/// RNN model(RNNOptions(128, 64)
+///               .num_layers(3)
+///               .dropout(0.2)
+///               .nonlinearity(torch::kReLU)
+///               .truncation(10, 50));
 /// ```
 struct RNNOptions {
   RNNOptions(int64_t input_size, int64_t hidden_size)
@@ -54,13 +57,13 @@ struct RNNOptions {
   TORCH_ARG(int64_t, hidden_size);
   /// The number of recurrent layers L; each takes the outputs of the one below. Default: 1
   TORCH_ARG(int64_t, num_layers) = 1;
-  /// The activation f: ``torch::kTanh``, ``torch::kReLU`` or ``torch::kSigmoid``. Default:
-  /// ``torch::kTanh``
+  /// The activation f: ``torch::kTanh``, ``torch::kReLU`` or ``torch::kSigmoid``.
+  /// Default: ``torch::kTanh``
   TORCH_ARG(Nonlinearity, nonlinearity) = torch::kTanh;
   /// If ``false``, the layers have no biases `bias_ih` and `bias_hh`. Default: ``true``
   TORCH_ARG(bool, bias) = true;
-  /// If ``true``, input and output are `[B, T, features]`, else `[T, B, features]`. Default:
-  /// ``false``
+  /// If ``true``, input and output are `[B, T, features]`, else `[T, B, features]`.
+  /// Default: ``false``
   TORCH_ARG(bool, batch_first) = false;
   /// The probability with which, in training, an element of a layer's output is zeroed on its way
   /// to the layer above. Default: 0
@@ -145,8 +148,8 @@ struct RNNCellOptions {
   TORCH_ARG(int64_t, hidden_size);
   /// If ``false``, the cell has no biases `bias_ih` and `bias_hh`. Default: ``true``
   TORCH_ARG(bool, bias) = true;
-  /// The activation f: ``torch::kTanh``, ``torch::kReLU`` or ``torch::kSigmoid``. Default:
-  /// ``torch::kTanh``
+  /// The activation f: ``torch::kTanh``, ``torch::kReLU`` or ``torch::kSigmoid``.
+  /// Default: ``torch::kTanh``
   TORCH_ARG(Nonlinearity, nonlinearity) = torch::kTanh;
 };
 

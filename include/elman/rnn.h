@@ -33,17 +33,18 @@ namespace elman {
 ///   - bias_ih_lk, bias_hh_lk: [H], if `bias`
 ///
 /// See `elman::RNNOptions` for the constructor's arguments. The constructor throws `c10::Error`
-/// where `input_size`, `hidden_size` or `num_layers` is not positive, `dropout` lies outside [0,
-/// 1], or `truncation` has k1 < k2 with two directions; it warns where `dropout` is set for a
+/// where `input_size`, `hidden_size` or `num_layers` is not positive, `dropout` lies outside
+/// [0, 1], or `truncation` has k1 < k2 with two directions; it warns where `dropout` is set for a
 /// single layer, which has no use for it.
 ///
 /// Example:
 /// ```
 /// elman::RNN rnn(elman::RNNOptions(16, 32).num_layers(2).truncation(20));
 /// auto [output, h_n] = rnn->forward(torch::randn({100, 8, 16}));  // [100, 8, 32], [2, 8, 32]
-/// output.square().mean().backward();  // no error goes back over a border between chunks of 20
-/// steps rnn->options.truncation(1, 20);     // from now on each output's error goes back through
-/// 20 steps
+/// // No error goes back over a border between chunks of 20 steps.
+/// output.square().mean().backward();
+/// // From now on each output's error goes back through 20 steps.
+/// rnn->options.truncation(1, 20);
 /// ```
 class ELMAN_API RNNImpl : public torch::nn::Cloneable<RNNImpl> {
  public:

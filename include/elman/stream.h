@@ -48,8 +48,7 @@ class ELMAN_API Stream {
   ///     at the stream's end. B is fixed by the first chunk.
   ///   - reset: bool, `input`'s shape without its last dimension: where true, a new sequence begins
   ///   - carry_scale: floating, as `reset` or [c]: scales the gradient that flows from a step to
-  ///   the
-  ///     state before it, the border between chunks included
+  ///     the state before it, the border between chunks included
   ///
   /// Returns the top layer's states, laid out as `input`. A gradient of `input` is that of this
   /// chunk's losses; later ones do not reach it. Chunks that are run without a backward pass belong

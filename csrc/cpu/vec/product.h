@@ -26,8 +26,9 @@ constexpr int64_t kPrefetchFrom = 16 * 1024;
 //   Factor, Sum       the types of elements
 //   Left, Right, Vec  vectors of factors, and of sums; Vec has loadu, store, + and a zero()
 //   kSize             sums in a Vec
-//   kMaxVectors       the widest block that fits the registers beside the left factor, with
-//   kMaxRows load(from), broadcast(from), broadcast_last(from)
+//   kMaxVectors       the widest block of kMaxRows rows that fits the registers beside the left
+//                     factor
+//   load(from), broadcast(from), broadcast_last(from)
 //                     kSize columns of a panel's row (of kInterleaved rows), the left factors for
 //                     them, and the last ones if k is no multiple of kInterleaved
 //   multiply_add(left, right, sum)

@@ -128,8 +128,9 @@ class WarpWeights {
   int lane_, first_tile_, first_unit_, held_per_tile_;
 };
 
-/// body(range) for ranges that cover 0 .. count - 1, and up to twice as much: 0, 1, 2 to 3, 4 to 7;
-/// count is kMost at most. What a range stands for is computed side by side.
+/// body(range) for ranges that cover 0 .. count - 1, and up to twice as much: 0, 1, 2 to 3 and,
+/// with kMost = 8, 4 to 7; count is kMost at most. What a range stands for is computed side by
+/// side.
 template <int kFirst, int kAfter>
 struct Range {
   static constexpr int kBegin = kFirst;
