@@ -20,6 +20,11 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_compile_options(
   "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-maybe-uninitialized;-Werror=switch>")
 add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-Wall,-Wextra,-Werror=switch>")
+# Off for users: another compiler has other warnings. torch's headers are system headers.
+if(ELMAN_WERROR)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Werror>"
+                      "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Werror>")
+endif()
 # Messages and assertions name files as they lie in the repository, and no build path is installed.
 # ccache hands the compiler paths relative to the build folder.
 file(RELATIVE_PATH relative_source_dir "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")

@@ -202,7 +202,7 @@ class Gradient {
   }
 
   at::Tensor entering(int64_t cell, bool reverse, const at::Tensor& states) const {
-    const at::Tensor result = at::empty({call_.rows(), call_.hidden_size}, call_.stored);
+    at::Tensor result = at::empty({call_.rows(), call_.hidden_size}, call_.stored);
     EnteringStates gather{};
     gather.element = call_.element;
     gather.reverse = reverse;

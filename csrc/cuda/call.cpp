@@ -61,7 +61,7 @@ Call::Call(const RnnArguments& arguments)
 
 at::Tensor Call::to_device(const std::vector<int64_t>& numbers) const {
   const int64_t count = static_cast<int64_t>(numbers.size());
-  const at::Tensor result = at::empty({count}, stored.dtype(at::kLong));
+  at::Tensor result = at::empty({count}, stored.dtype(at::kLong));
   check_launch(
       upload(numbers.data(), count, result.mutable_data_ptr<int64_t>(), current_stream(input)));
   return result;

@@ -17,7 +17,7 @@ namespace elman::cuda {
 /// of sums and of f: float32 for the two 16-bit types, else S.
 class Call {
  public:
-  explicit Call(const RnnArguments& args);
+  explicit Call(const RnnArguments& arguments);
 
   const RnnArguments& args;
   Element element;

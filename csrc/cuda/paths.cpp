@@ -139,7 +139,7 @@ at::Tensor persistent_backward(const Call& call, const Plan& plan, const Windows
                                const SweepOperands& given) {
   const std::array<int64_t, 2> sizes{call.rows(), call.hidden_size};
   // Windows that overlap add to each other's sums.
-  const at::Tensor total =
+  at::Tensor total =
       windows.disjoint() ? at::empty(sizes, call.summed) : at::zeros(sizes, call.summed);
   persistent::BackwardOperands operands{};
   operands.sequence = sequence(call, given.reverse);

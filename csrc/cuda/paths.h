@@ -24,6 +24,6 @@ void persistent_forward(const Call& call, const persistent::Plan& plan, int64_t 
 
 /// A cell's backward recurrence. Returns [rows, H] A, the sum of delta over the windows.
 at::Tensor persistent_backward(const Call& call, const persistent::Plan& plan,
-                               const Windows& windows, const SweepOperands& operands);
+                               const Windows& windows, const SweepOperands& given);
 
 }  // namespace elman::cuda

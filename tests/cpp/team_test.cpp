@@ -115,7 +115,8 @@ TEST(Team, AMembersExceptionIsThrownOn) {
     const auto run = [&] {
       run_team<float>(4, 256, 0, [&](Member member) {
         for (int step = 0; step < 100; ++step) {
-          if (step == 50 && member.index <= thrower && thrower < member.index + member.group)
+          // After one meeting: a slow machine may have dissolved the team after two.
+          if (step == 1 && member.index <= thrower && thrower < member.index + member.group)
             throw std::bad_alloc();
           if (!member.meet(256)) return;
         }
