@@ -3,13 +3,16 @@
 #
 #   tools/nightly.sh [asan|tsan]...      both unless one is named
 #
-# Each runs twice: with the widest vectors of this CPU, and with the plain ones. Loads of vectors that
-# are masked touch no memory behind a row, so that they hide reads that plain loads show.
+# Each runs twice: with the widest vectors of this CPU, and with the plain ones. Loads of vectors
+# that are masked touch no memory behind a row, so that they hide reads that plain loads show.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 (($#)) || set -- asan tsan
 for preset in "$@"; do
-  [[ $preset == asan || $preset == tsan ]] || { echo "nightly: asan or tsan, not $preset" >&2; exit 2; }
+  case $preset in
+    asan | tsan) ;;
+    *) echo "nightly: expected asan or tsan, got $preset" >&2; exit 2 ;;
+  esac
 done
 
 # The Thread sanitizer of GCC 12 knows no address space as random as newer kernels make it.

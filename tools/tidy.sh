@@ -16,7 +16,8 @@ mapfile -t files < <(git ls-files "${@/%//*.cpp}" | while read -r file; do
 done)
 ((${#files[@]})) || { echo "tidy: $build compiles nothing of $*" >&2; exit 1; }
 
-# The package from PyPI has no headers of a compiler's own (stddef.h): GCC's serve, but for OpenMP's.
+# The package from PyPI has no headers of a compiler's own (stddef.h): GCC's serve, but for
+# OpenMP's.
 printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(nproc)" build/tools-venv/bin/clang-tidy \
   -p "$build" --quiet "--extra-arg=-idirafter$(g++ -print-file-name=include)" \
   --extra-arg=-fno-openmp 2> >(grep -v 'warnings\? generated\.$' >&2)

@@ -3,6 +3,7 @@
 /// \file elman: Elman recurrent networks as fused PyTorch operators, with explicit truncated
 /// back-propagation through time.
 
+#include <c10/macros/Macros.h>
 #include <elman/adaptive_truncation.h>
 #include <elman/export.h>
 #include <elman/functional.h>
@@ -15,7 +16,11 @@
 #include <elman/rnn_cell.h>
 #include <elman/stream.h>
 
+// The one place of the version: CMakeLists.txt and pyproject.toml read these lines.
 #define ELMAN_VERSION_MAJOR 0
 #define ELMAN_VERSION_MINOR 1
 #define ELMAN_VERSION_PATCH 0
-#define ELMAN_VERSION "0.1.0"
+/// "major.minor.patch"
+#define ELMAN_VERSION                \
+  C10_STRINGIZE(ELMAN_VERSION_MAJOR) \
+  "." C10_STRINGIZE(ELMAN_VERSION_MINOR) "." C10_STRINGIZE(ELMAN_VERSION_PATCH)
