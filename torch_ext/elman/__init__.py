@@ -23,7 +23,6 @@ from elman import _compile, _dtensor, _fake, _per_sample, flops, onnx  # noqa: E
 from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert, to_torch  # noqa: E402
-from elman.convert import Conversion, convert  # noqa: E402
 from elman.decompose import decompose  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
@@ -49,11 +48,11 @@ __all__ = [
     "decompose",
     "gradient_by_lag",
     "kernel_info",
+    "load_from",
     "pack_padded_sequence",
     "pad_packed_sequence",
-    "load_from",
     "plot_gradient_by_lag",
     "random_truncation",
-    "to_torch",
     "reset_from_flags",
+    "to_torch",
 ]

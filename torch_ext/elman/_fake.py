@@ -1,9 +1,9 @@
 """Shapes of packed calls for compilers, where the tensors lie on another device than batch_sizes.
 
 batch_sizes is a CPU tensor wherever the data are, as torch's packed sequences have it. But a
-FakeTensorMode wants all arguments on one device before it runs an operator's Meta kernel. (torch's own
-operators are composites and never come there.) Here batch_sizes takes the data's device for as long
-as shapes are computed, which do not depend on its values.
+FakeTensorMode wants all arguments on one device before it runs an operator's Meta kernel. (torch's
+own operators are composites and never come there.) Here batch_sizes takes the data's device for as
+long as shapes are computed, which do not depend on its values.
 """
 
 from __future__ import annotations
