@@ -144,9 +144,11 @@ class RNN(torch.nn.RNNBase):
             if isinstance(input, PackedSequence):
                 return self.forward__1(input, hx)
             return self.forward__0(input, hx, reset, carry_scale)
-        proxy = first_proxy(input, hx, reset, carry_scale)
-        if proxy is not None:
-            return self._traced(proxy, input, hx, reset, carry_scale)
+        # Plain tensors, the common case, need not be looked at one by one.
+        if not (type(input) is Tensor and hx is None and reset is None and carry_scale is None):
+            proxy = first_proxy(input, hx, reset, carry_scale)
+            if proxy is not None:
+                return self._traced(proxy, input, hx, reset, carry_scale)
         if not torch.compiler.is_compiling():
             receiver = receiver_of(self)
             if receiver is not None:
