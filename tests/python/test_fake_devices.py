@@ -69,6 +69,6 @@ def test_other_arguments_still_have_to_share_a_device():
     sample = make(PACKED[0])
     mode = FakeTensorMode()
     args = on(mode, "cuda", sample)
-    with mode, pytest.raises(RuntimeError, match="two( different)? devices"):
+    with mode, pytest.raises(RuntimeError, match=r"two( different)? devices"):
         args[3] = [torch.empty(p.shape, dtype=p.dtype) for p in sample.params]
         sample.op(*args, **sample.kwargs())
