@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "checks.h"
+#include "composite/activate.h"
 #include "composite/engine.h"
 #include "composite/layout.h"
 #include "composite/states.h"
@@ -26,20 +27,6 @@ namespace {
 /// The conjugate, of real numbers themselves. Tensor::conj only marks a tensor, and where a
 /// TorchDispatchMode is active kernels run below the dispatch key that minds the mark.
 at::Tensor conjugate(const at::Tensor& x) { return x.is_complex() ? at::conj_physical(x) : x; }
-
-/// f' from h = f(a), conjugated: the gradient of a holomorphic f is multiplied by the conjugate of
-/// its derivative.
-at::Tensor derivative(const at::Tensor& h, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return conjugate(1 - h * h);
-    case Activation::kRelu:
-      return h.le(0).logical_not().to(h.scalar_type());
-    case Activation::kSigmoid:
-      return conjugate(h * (1 - h));
-  }
-  TORCH_INTERNAL_ASSERT(false, "unknown activation");
-}
 
 /// Per layer but the masks [T, B, D*H] in the compute dtype: the outputs, what Saved::drives says
 /// (empty without leak), and the masks of all layers but the last (or empty).
@@ -180,8 +167,9 @@ class Gradient {
 
   Sweep make_sweep(int64_t layer, int64_t direction) const {
     const bool reverse = direction == 1;
-    auto slope = derivative(current_ ? states(layer, direction) : activations(layer, direction),
-                            activation_);
+    // The gradient of a holomorphic f is multiplied by the conjugate of its derivative.
+    auto slope = conjugate(derivative(
+        current_ ? states(layer, direction) : activations(layer, direction), activation_));
     if (layout_.packed()) slope = at::where(layout_.valid(), slope, 0);
     return Sweep(windows_,
                  {reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),
@@ -265,7 +253,10 @@ class Gradient {
     };
     const int64_t cell = index(layer, direction);
     auto gradient = at::mm(at_start(totals_[cell]), weight_hh(layer, direction));
-    if (current_) gradient = derivative(read_state(args_, h_0_[cell]), activation_) * gradient;
+    if (current_) {
+      const auto slope = derivative(read_state(args_, h_0_[cell]), activation_);
+      gradient = conjugate(slope) * gradient;
+    }
     if (args_.leak)
       gradient = gradient + (1 - leak_of(args_, layer, direction)) * at_start(state_totals_[cell]);
     // In reverse the border before the sequence's own start is never cut, and there is no scale.

@@ -5,10 +5,7 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/relu.h>
-#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/tanh.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -16,21 +13,10 @@
 
 #include "activation.h"
 #include "checks.h"
+#include "composite/activate.h"
 
 namespace elman::composite {
 namespace {
-
-at::Tensor activate(const at::Tensor& preactivation, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return at::tanh(preactivation);
-    case Activation::kRelu:
-      return at::relu(preactivation);
-    case Activation::kSigmoid:
-      return at::sigmoid(preactivation);
-  }
-  TORCH_INTERNAL_ASSERT(false, "unknown activation");
-}
 
 /// What one layer in one direction makes: outputs and drives [T, B, H] (drives undefined without
 /// leak), and the state after the last step [B, H].
