@@ -1,12 +1,15 @@
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "checks.h"
+#include "composite/activate.h"
 #include "cuda/call.h"
 #include "cuda/device.h"
 #include "cuda/engine.h"
@@ -35,9 +38,15 @@ class Gradient {
       if (grads.saved.masks.dim() > 1) masks_.push_back(call.saved_layer(grads.saved.masks, layer));
     }
     states_.push_back(call.from_caller(grads.output));
+    for (int64_t layer = 0; args_.leak && layer < args_.num_layers; ++layer)
+      drives_.push_back(call.saved_layer(grads.saved.drives, layer));
     if (grads.grad_output) grad_output_ = call.from_caller(*grads.grad_output);
     if (grads.grad_h_n) grad_h_n_ = call.states_from_caller(*grads.grad_h_n);
     if (asks_for_hx()) grad_hx_ = at::empty_like(call.hx);
+    if (asks_for_leak()) grad_leak_ = at::empty(args_.leak->sizes(), call.summed);
+    if (asks_for_preactivation())
+      grad_preactivation_ =
+          at::empty({args_.num_layers, call.rows(), call.features()}, call.stored);
   }
 
   std::vector<at::Tensor> compute() {
@@ -49,6 +58,9 @@ class Gradient {
       }
     }
     if (asks_for_hx()) results_[1] = call_.states_to_caller(grad_hx_);
+    const size_t count = results_.size();
+    if (asks_for_leak()) results_[count - 2] = grad_leak_.to(args_.leak->scalar_type());
+    if (asks_for_preactivation()) results_[count - 1] = preactivation_to_caller();
     std::vector<at::Tensor> asked;
     for (const at::Tensor& result : results_) {
       if (result.defined()) asked.push_back(result);
@@ -59,12 +71,17 @@ class Gradient {
  private:
   bool asks_for_hx() const { return args_.hx.has_value() && grads_.wants_hx(); }
 
+  bool asks_for_leak() const { return args_.leak && grads_.wants_leak(); }
+  bool asks_for_preactivation() const {
+    return args_.preactivation && grads_.wants_preactivation();
+  }
+
   /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
   int64_t lowest_layer() const {
-    const auto& mask = grads_.output_mask;
-    if (mask[0] || asks_for_hx()) return 0;
-    const auto asked = std::find(mask.begin() + 2, mask.end(), true) - (mask.begin() + 2);
-    return asked / (args_.num_directions() * args_.params_per_cell());
+    if (grads_.wants_input() || asks_for_hx() || asks_for_leak() || asks_for_preactivation())
+      return 0;
+    return static_cast<int64_t>(grads_.first_wanted_param()) /
+           (args_.num_directions() * args_.params_per_cell());
   }
 
   int64_t cell(int64_t layer, int64_t direction) const {
@@ -81,7 +98,10 @@ class Gradient {
     SweepOperands result;
     result.cell = cell(layer, direction);
     result.reverse = direction == 1;
-    result.states = own(states_[layer]);
+    // What f' is a function of: in the current form the output is f(v_t), v_t the state.
+    const bool from_drive = args_.leak && call_.form == LeakForm::kRate;
+    result.states = own(from_drive ? drives_[layer] : states_[layer]);
+    result.wants_errors = asks_for_leak() || (args_.leak && asks_for_hx());
     if (top(layer)) result.grad_output = own(grad_output_);
     result.grad_states = own(grad_states);
     if (grad_h_n_.defined()) result.grad_h_n = grad_h_n_.select(0, result.cell);
@@ -92,13 +112,18 @@ class Gradient {
     return {call_, windows_, parse_nonlinearity(args_.nonlinearity), stream_, std::move(operands)};
   }
 
-  /// A cell's recurrence by itself. Returns [rows, H] A, the sum of delta over the windows.
-  at::Tensor run_cell(SweepOperands operands) const {
+  /// Sums over the windows: delta, and e if it is asked for, [rows, H] A.
+  struct Totals {
+    at::Tensor delta, error;
+  };
+
+  /// A cell's recurrence by itself.
+  Totals run_cell(SweepOperands operands) const {
     const Choice choice = backward_choice(call_, windows_);
-    if (choice.plan) return persistent_backward(call_, *choice.plan, windows_, operands);
+    if (choice.plan) return {persistent_backward(call_, *choice.plan, windows_, operands), {}};
     Sweep sweep = make_sweep(std::move(operands));
     for (int64_t lag = 0; lag < windows_.k2; ++lag) sweep.step({});
-    return sweep.total();
+    return {sweep.total(), sweep.error_total()};
   }
 
   /// Windows that share no step, or one layer: a layer is finished, in all its directions and over
@@ -141,23 +166,30 @@ class Gradient {
     if (grads_.wants_input()) below = results_[0] = at::empty_like(call_.input);
     for (size_t i = 0; i < sweeps.size(); ++i) {
       const int64_t layer = args_.num_layers - 1 - i;
-      finish_cell(layer, 0, sweeps[i].total(), layer == 0 ? below : at::Tensor());
+      finish_cell(layer, 0, {sweeps[i].total(), sweeps[i].error_total()},
+                  layer == 0 ? below : at::Tensor());
     }
     if (below.defined()) results_[0] = call_.to_caller(below);
   }
 
   /// Everything that follows from a cell's Delta: large products over all rows. `below`, if it is
   /// defined, gets or, after the first direction, adds the gradient of what the layer was given.
-  void finish_cell(int64_t layer, int64_t direction, const at::Tensor& total,
+  void finish_cell(int64_t layer, int64_t direction, const Totals& totals,
                    const at::Tensor& below) {
-    const at::Tensor delta = total.to(call_.stored.dtype());
+    const at::Tensor delta = totals.delta.to(call_.stored.dtype());
     if (below.defined())
       multiply(below, delta, call_.weight_ih(cell(layer, direction)), direction > 0);
     if (asks_for_hx()) {
       const bool reverse = direction == 1;
-      initial_gradient(cell(layer, direction), reverse,
-                       reverse ? call_.last_rows(delta) : delta.narrow(0, 0, call_.batch));
+      const auto at_start = [&](const at::Tensor& matrix) {
+        if (!matrix.defined()) return at::Tensor();
+        return reverse ? call_.last_rows(matrix) : matrix.narrow(0, 0, call_.batch);
+      };
+      initial_gradient(cell(layer, direction), reverse, at_start(delta), at_start(totals.error));
     }
+    if (asks_for_leak()) leak_gradient(layer, direction, totals.error);
+    if (asks_for_preactivation())
+      own_columns(grad_preactivation_.select(0, layer), direction, call_.hidden_size).copy_(delta);
     if (const at::Tensor grad = wanted(layer, direction, 0); grad.defined())
       multiply(grad, delta.t(), input_of(layer), /*accumulate=*/false);
     if (const at::Tensor grad = wanted(layer, direction, 1); grad.defined())
@@ -187,7 +219,7 @@ class Gradient {
     const bool reverse = direction == 1;
     const at::Tensor states = own_columns(states_[layer], direction, call_.hidden_size);
     if (call_.ragged() || call_.reset.defined()) {
-      multiply(grad, delta.t(), entering(cell(layer, direction), reverse, states), false);
+      multiply(grad, delta.t(), entering(layer, direction), false);
       return;
     }
     // The states before the steps are the states one step further, and h_0.
@@ -195,16 +227,20 @@ class Gradient {
     const int64_t moved = call_.batch;
     multiply(grad, delta.narrow(0, reverse ? 0 : moved, others).t(),
              states.narrow(0, reverse ? moved : 0, others), false);
-    if (call_.hx.defined()) {
-      multiply(grad, delta.narrow(0, reverse ? others : 0, call_.batch).t(),
-               call_.hx.select(0, cell(layer, direction)), true);
-    }
+    if (const at::Tensor first = call_.first_read(cell(layer, direction)); first.defined())
+      multiply(grad, delta.narrow(0, reverse ? others : 0, call_.batch).t(), first, true);
   }
 
-  at::Tensor entering(int64_t cell, bool reverse, const at::Tensor& states) const {
+  /// [rows, H] S what W_h read at the steps of a cell.
+  at::Tensor entering(int64_t layer, int64_t direction) const {
+    const bool reverse = direction == 1;
+    const at::Tensor states = own_columns(states_[layer], direction, call_.hidden_size);
+    const at::Tensor first = call_.first_read(cell(layer, direction));
     at::Tensor result = at::empty({call_.rows(), call_.hidden_size}, call_.stored);
     EnteringStates gather{};
     gather.element = call_.element;
+    gather.activation = parse_nonlinearity(args_.nonlinearity);
+    gather.form = call_.form;
     gather.reverse = reverse;
     gather.steps = call_.steps;
     gather.batch = call_.batch;
@@ -213,25 +249,53 @@ class Gradient {
     if (call_.ragged()) gather.offsets = call_.device_offsets().const_data_ptr<int64_t>();
     gather.states = states.const_data_ptr();
     gather.states_stride = states.stride(0);
-    gather.hx = call_.hx.defined() ? call_.hx.select(0, cell).const_data_ptr() : nullptr;
+    gather.hx = data_or_null(first);
     if (call_.reset.defined()) gather.reset = flags(call_.reset);
     gather.entering = result.mutable_data_ptr();
     check_launch(entering_states(gather, stream_));
     return result;
   }
 
-  /// The gradient of a cell's h_0 from delta at the step that it enters: carried once more.
-  void initial_gradient(int64_t cell, bool reverse, const at::Tensor& delta) const {
+  /// The gradient of a cell's h_0 from delta, and with a leak e, at the step that it enters: carried
+  /// once more.
+  void initial_gradient(int64_t cell, bool reverse, const at::Tensor& delta,
+                        const at::Tensor& error) const {
     const at::Tensor result = grad_hx_.select(0, cell);
-    if (reverse || !(call_.reset.defined() || call_.carry_scale.defined())) {
+    const bool gated = !reverse && (call_.reset.defined() || call_.carry_scale.defined());
+    if (!gated && !args_.leaky()) {
       multiply(result, delta, call_.weight_hh(cell), /*accumulate=*/false);
       return;
     }
-    const at::Tensor carried = at::empty(result.sizes(), call_.summed);
+    at::Tensor carried = at::empty(result.sizes(), call_.summed);
     multiply(carried, delta, call_.weight_hh(cell), /*accumulate=*/false);
-    if (call_.carry_scale.defined()) carried.mul_(call_.carry_scale.select(0, 0).unsqueeze(1));
-    if (call_.reset.defined()) carried.masked_fill_(call_.reset.select(0, 0).unsqueeze(1), 0);
+    if (call_.form == LeakForm::kCurrent) {
+      const Activation f = parse_nonlinearity(args_.nonlinearity);
+      const at::Tensor read = composite::activate(call_.initial_state(cell), f);
+      carried.mul_(composite::derivative(read, f));
+    }
+    if (error.defined()) carried.add_((1 - call_.leak.select(0, cell)) * error);
+    if (gated && call_.carry_scale.defined())
+      carried.mul_(call_.carry_scale.select(0, 0).unsqueeze(1));
+    if (gated && call_.reset.defined())
+      carried.masked_fill_(call_.reset.select(0, 0).unsqueeze(1), 0);
     result.copy_(carried);
+  }
+
+  /// d alpha, the sum of e times what alpha is multiplied with less what 1 - alpha is.
+  void leak_gradient(int64_t layer, int64_t direction, const at::Tensor& error) const {
+    at::Tensor pull =
+        own_columns(drives_[layer], direction, call_.hidden_size).to(call_.summed.dtype());
+    if (call_.form == LeakForm::kRate) pull = pull - entering(layer, direction);
+    at::Tensor result = grad_leak_.select(0, cell(layer, direction));
+    at::sum_out(result, pull * error, at::IntArrayRef{0});
+  }
+
+  /// As the caller gave it: [L, ...], or without L.
+  at::Tensor preactivation_to_caller() const {
+    std::vector<at::Tensor> layers;
+    for (const at::Tensor& layer : grad_preactivation_.unbind(0))
+      layers.push_back(call_.to_caller(layer));
+    return args_.preactivation_by_layer() ? at::stack(layers) : layers[0].contiguous();
   }
 
   const Call& call_;
@@ -243,9 +307,12 @@ class Gradient {
   std::vector<at::Tensor> results_;  // as output_mask; undefined where nothing is asked for
   std::vector<at::Tensor> states_;   // per layer [rows, D*H] S
   std::vector<at::Tensor> masks_;    // per layer but the last [rows, D*H] S, or empty
+  std::vector<at::Tensor> drives_;   // per layer [rows, D*H] S with a leak, else empty
   at::Tensor grad_output_;           // [rows, D*H] S or undefined
   at::Tensor grad_h_n_;              // [L*D, B, H] S or undefined
   at::Tensor grad_hx_;               // [L*D, B, H] S or undefined
+  at::Tensor grad_leak_;             // [L*D, H] A or undefined
+  at::Tensor grad_preactivation_;    // [L, rows, D*H] S or undefined
 };
 
 }  // namespace

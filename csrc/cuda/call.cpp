@@ -2,7 +2,10 @@
 
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 
+#include "checks.h"
+#include "composite/activate.h"
 #include "cuda/device.h"
 #include "cuda/pointwise.h"
 #include "dense.h"
@@ -30,6 +33,7 @@ Call::Call(const RnnArguments& arguments)
     : args(arguments),
       element(element_of(args.input.scalar_type())),
       hidden_size(args.params[1].size(1)),
+      form(parse_leak_form(args.leak_form)),
       stored(args.input.options().requires_grad(false)),
       summed(stored.dtype(at::toOpMathType(args.input.scalar_type()))) {
   if (args.packed()) {
@@ -55,6 +59,7 @@ Call::Call(const RnnArguments& arguments)
                       ? dense(scale.unsqueeze(1).expand({steps, batch}))
                       : dense(time_major(scale));
   }
+  if (args.leak) leak = dense(args.leak->to(summed.dtype()));
   params_.reserve(args.params.size());
   for (const at::Tensor& param : args.params) params_.push_back(dense(param));
 }
@@ -79,6 +84,29 @@ at::Tensor Call::last_rows(const at::Tensor& matrix) const {
     for (int64_t b = batch_at(t + 1); b < batch_at(t); ++b) rows[b] = offset(t) + b;
   }
   return matrix.index_select(0, to_device(rows));
+}
+
+at::Tensor Call::initial_state(int64_t cell) const {
+  if (hx.defined()) return hx.select(0, cell).to(summed.dtype());
+  return at::zeros({batch, hidden_size}, summed);
+}
+
+at::Tensor Call::first_read(int64_t cell) const {
+  if (form == LeakForm::kRate) return hx.defined() ? hx.select(0, cell) : at::Tensor();
+  return composite::activate(initial_state(cell), parse_nonlinearity(args.nonlinearity))
+      .to(stored.dtype());
+}
+
+at::Tensor Call::read_of_zero() const {
+  const at::Tensor zero = at::zeros({}, summed);
+  if (form == LeakForm::kRate) return zero.to(stored.dtype());
+  return composite::activate(zero, parse_nonlinearity(args.nonlinearity)).to(stored.dtype());
+}
+
+at::Tensor Call::preactivation(int64_t layer) const {
+  if (!args.preactivation) return {};
+  return from_caller(args.preactivation_by_layer() ? args.preactivation->select(0, layer)
+                                                   : *args.preactivation);
 }
 
 at::Tensor Call::time_major(const at::Tensor& tensor) const {

@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "cuda/element.h"
+#include "leak.h"
 
 namespace elman::cuda {
 
@@ -21,13 +22,15 @@ class Call {
 
   const RnnArguments& args;
   Element element;
-  int64_t steps;             ///< T
-  int64_t batch;             ///< B
-  int64_t hidden_size;       ///< H
-  at::Tensor input;          ///< [rows, I] S
-  at::Tensor hx;             ///< [L*D, B, H] S or undefined
-  at::Tensor reset;          ///< [T, B] bool or undefined
-  at::Tensor carry_scale;    ///< [T, B] A or undefined
+  int64_t steps;           ///< T
+  int64_t batch;           ///< B
+  int64_t hidden_size;     ///< H
+  at::Tensor input;        ///< [rows, I] S
+  at::Tensor hx;           ///< [L*D, B, H] S or undefined
+  at::Tensor reset;        ///< [T, B] bool or undefined
+  at::Tensor carry_scale;  ///< [T, B] A or undefined
+  LeakForm form;
+  at::Tensor leak;           ///< [L*D, H] A or undefined
   at::TensorOptions stored;  ///< of tensors of S
   at::TensorOptions summed;  ///< of tensors of A
 
@@ -50,6 +53,17 @@ class Call {
   /// [H] or undefined.
   at::Tensor bias_ih(int64_t cell) const { return args.has_biases ? param(cell, 2) : at::Tensor(); }
   at::Tensor bias_hh(int64_t cell) const { return args.has_biases ? param(cell, 3) : at::Tensor(); }
+
+  /// [B, H] S what W_h reads at a cell's first step: its h_0, in the current form f of that;
+  /// undefined if it is zero.
+  at::Tensor first_read(int64_t cell) const;
+  /// One element, S: what W_h reads of a state that is zero.
+  at::Tensor read_of_zero() const;
+  /// [B, H] A a cell's h_0.
+  at::Tensor initial_state(int64_t cell) const;
+
+  /// [rows, D*H] S what is added to a layer's pre-activation, dense, or undefined.
+  at::Tensor preactivation(int64_t layer) const;
 
   /// A tensor like input or output in the caller's layout -> [rows, features] dense, and back.
   at::Tensor from_caller(const at::Tensor& tensor) const;

@@ -21,6 +21,8 @@ namespace {
 using persistent::Arithmetic;
 using persistent::Plan;
 
+constexpr const char* kLeaky = "general path: no persistent kernel has the state of a leaky cell";
+
 /// Polls after which a wait inside a kernel is given up; seconds, where a step takes microseconds.
 constexpr std::uint32_t kSpinLimit = 1u << 24;
 
@@ -101,11 +103,13 @@ persistent::Sequence sequence(const Call& call, bool reverse) {
 }  // namespace
 
 Choice forward_choice(const Call& call) {
+  if (call.args.leaky()) return {{}, kLeaky};
   return remembered_choice(
       call, {arithmetic_of(call), call.steps, call.batch, call.hidden_size, 1, false}, false);
 }
 
 Choice backward_choice(const Call& call, const Windows& windows) {
+  if (call.args.leaky()) return {{}, kLeaky};
   if (!windows.disjoint() && call.args.num_layers > 1)
     return {{}, "general path: where windows overlap the layers go through the lags together"};
   return remembered_choice(call,

@@ -32,22 +32,48 @@ struct Rows {
   }
 };
 
+/// f of a state that is zero, where f comes between a state and what W_h reads of it.
+template <typename S>
+ELMAN_HOST_DEVICE S read_zero(LeakForm form, Activation activation) {
+  return static_cast<S>(form == LeakForm::kCurrent ? activate(Acc<S>(0), activation) : Acc<S>(0));
+}
+
 template <typename S>
 struct Forward {
+  using A = Acc<S>;
   ForwardStep a;
 
   ELMAN_HOST_DEVICE void operator()(int64_t row, int64_t column) const {
-    using A = Acc<S>;
     const int64_t i = row * a.hidden_size + column;
     A sum = static_cast<const A*>(a.preactivation)[i];
     if (a.bias_ih != nullptr) {
       sum += static_cast<A>(static_cast<const S*>(a.bias_ih)[column]) +
              static_cast<A>(static_cast<const S*>(a.bias_hh)[column]);
     }
-    const S h = static_cast<S>(activate(sum, a.activation));
-    static_cast<S*>(a.state)[row * a.state_stride + column] = h;
+    const int64_t place = row * a.state_stride + column;
     const bool cut = a.cut_next != nullptr && a.cut_next[row] != 0;
-    static_cast<S*>(a.carry)[i] = cut ? static_cast<S>(0.f) : h;
+    const S output = a.leaky_state == nullptr ? static_cast<S>(activate(sum, a.activation))
+                                              : leak(sum, i, column, place, cut);
+    static_cast<S*>(a.state)[place] = output;
+    static_cast<S*>(a.carry)[i] = cut ? read_zero<S>(a.form, a.activation) : output;
+  }
+
+  /// Goes on with the leaky state, and returns the output.
+  ELMAN_HOST_DEVICE S leak(A sum, int64_t i, int64_t column, int64_t place, bool cut) const {
+    A& state = static_cast<A*>(a.leaky_state)[i];
+    const bool current = a.form == LeakForm::kCurrent;
+    const A drawn = current ? sum : activate(sum, a.activation);
+    A made = drawn;
+    if (a.alpha != nullptr) {
+      const A alpha = static_cast<const A*>(a.alpha)[column];
+      made = (A(1) - alpha) * state + alpha * drawn;
+      // A unit that does not leak is a plain cell's, rounded as it is stored.
+      if (!current && alpha == A(1)) made = static_cast<A>(static_cast<S>(made));
+      if (a.drive != nullptr)
+        static_cast<S*>(a.drive)[place] = static_cast<S>(current ? drawn - state : drawn);
+    }
+    state = cut ? A(0) : made;
+    return static_cast<S>(current ? activate(made, a.activation) : made);
   }
 };
 
@@ -69,13 +95,44 @@ struct Backward {
       return;
     }
     const int64_t row = rows.begin(step) + b;
-    const A error = arriving(step, b, row, own, column, rows) + carried(step, b, own, rows);
-    const A h = static_cast<const S*>(a.states)[row * a.states_stride + column];
-    const A result = slope(h, a.activation) * error;
-    const S stored = static_cast<S>(result);
+    const Error error = error_of(step, b, row, own, column, rows);
+    const S stored = static_cast<S>(error.delta);
     if (delta != nullptr) delta[own] = stored;
-    A* const total = static_cast<A*>(a.total) + row * a.hidden_size + column;
-    // A step's own window comes first: nothing has to be zeroed.
+    const int64_t place = row * a.hidden_size + column;
+    add(static_cast<A*>(a.total) + place, error.delta);
+    if (a.error != nullptr) static_cast<A*>(a.error)[own] = error.state;
+    if (a.error_total != nullptr) add(static_cast<A*>(a.error_total) + place, error.state);
+  }
+
+  /// The gradients at the pre-activation and at the carried state, which in a plain cell is the
+  /// output.
+  struct Error {
+    A delta, state;
+  };
+
+  ELMAN_HOST_DEVICE Error error_of(int64_t step, int64_t b, int64_t row, int64_t own,
+                                   int64_t column, const Rows& rows) const {
+    const A h = static_cast<const S*>(a.states)[row * a.states_stride + column];
+    const A f_slope = slope(h, a.activation);
+    const A alpha = a.alpha == nullptr ? A(1) : static_cast<const A*>(a.alpha)[column];
+    const bool open = is_open(step, b, rows);
+    const A outside = arriving(row, own, column);
+    const A last = final(step, b, column, rows);
+    const A through = open ? scaled(static_cast<const A*>(a.carried)[own], step, b) : A(0);
+    const A kept = open && a.error != nullptr
+                       ? scaled((A(1) - alpha) * static_cast<const A*>(a.error)[own], step, b)
+                       : A(0);
+    if (a.form == LeakForm::kCurrent) {  // f comes between the state and all that reads it
+      const A state = f_slope * (outside + through) + last + kept;
+      return {alpha * state, state};
+    }
+    const A state = outside + last + through + kept;
+    const A delta = f_slope * state;
+    return {a.alpha == nullptr ? delta : alpha * delta, state};
+  }
+
+  /// A step's own window comes first: nothing has to be zeroed.
+  ELMAN_HOST_DEVICE void add(A* total, A result) const {
     *total = a.lag < a.windows.k1 ? result : *total + result;
   }
 
@@ -83,35 +140,42 @@ struct Backward {
     return step + 1 == a.windows.steps || b >= rows.count(step + 1);
   }
 
-  /// The gradient from outside the recurrence.
-  ELMAN_HOST_DEVICE A arriving(int64_t step, int64_t b, int64_t row, int64_t own, int64_t column,
-                               const Rows& rows) const {
+  /// The gradient that reaches the output from outside the recurrence.
+  ELMAN_HOST_DEVICE A arriving(int64_t row, int64_t own, int64_t column) const {
     A sum(0);
+    const int64_t place = row * a.states_stride + column;
     if (a.lag < a.windows.k1) {  // a window owns the losses of its last k1 steps
-      const int64_t place = row * a.states_stride + column;
       if (a.grad_output != nullptr)
         sum += static_cast<A>(static_cast<const S*>(a.grad_output)[place]);
       if (a.grad_states != nullptr) sum += static_cast<const A*>(a.grad_states)[place];
-      if (a.grad_h_n != nullptr && (a.reverse ? step == 0 : is_last(step, b, rows)))
-        sum += static_cast<A>(static_cast<const S*>(a.grad_h_n)[b * a.hidden_size + column]);
     }
     if (a.from_above != nullptr) {
       A error = static_cast<const A*>(a.from_above)[own];
-      if (a.mask != nullptr)
-        error *= static_cast<A>(static_cast<const S*>(a.mask)[row * a.states_stride + column]);
+      if (a.mask != nullptr) error *= static_cast<A>(static_cast<const S*>(a.mask)[place]);
       sum += error;
     }
     return sum;
   }
 
-  /// The gradient through the recurrence: from step + 1, in reverse from step - 1.
-  ELMAN_HOST_DEVICE A carried(int64_t step, int64_t b, int64_t own, const Rows& rows) const {
-    if (a.carried == nullptr) return A(0);
-    if (!a.reverse && is_last(step, b, rows)) return A(0);
-    const int64_t border = (a.reverse ? step : step + 1) * a.batch + b;
-    if (a.reset != nullptr && a.reset[border] != 0) return A(0);
-    const A error = static_cast<const A*>(a.carried)[own];
-    return a.scale == nullptr ? error : error * static_cast<const A*>(a.scale)[border];
+  /// The gradient that reaches the carried state through h_n.
+  ELMAN_HOST_DEVICE A final(int64_t step, int64_t b, int64_t column, const Rows& rows) const {
+    if (a.grad_h_n == nullptr || a.lag >= a.windows.k1) return A(0);
+    if (!(a.reverse ? step == 0 : is_last(step, b, rows))) return A(0);
+    return static_cast<A>(static_cast<const S*>(a.grad_h_n)[b * a.hidden_size + column]);
+  }
+
+  /// The border between the step and the one that the recurrence comes from: step + 1, in reverse
+  /// step - 1.
+  ELMAN_HOST_DEVICE int64_t border(int64_t step, int64_t b) const {
+    return (a.reverse ? step : step + 1) * a.batch + b;
+  }
+  /// Whether a gradient crosses it.
+  ELMAN_HOST_DEVICE bool is_open(int64_t step, int64_t b, const Rows& rows) const {
+    if (a.carried == nullptr || (!a.reverse && is_last(step, b, rows))) return false;
+    return a.reset == nullptr || a.reset[border(step, b)] == 0;
+  }
+  ELMAN_HOST_DEVICE A scaled(A error, int64_t step, int64_t b) const {
+    return a.scale == nullptr ? error : error * static_cast<const A*>(a.scale)[border(step, b)];
   }
 };
 
@@ -131,7 +195,7 @@ struct Entering {
     const int64_t border = (a.reverse ? step + 1 : step) * a.batch + b;
     // Before a reversed sequence's own start there is no border to close.
     if (a.reset != nullptr && !(a.reverse && first) && a.reset[border] != 0)
-      return static_cast<S>(0.f);
+      return read_zero<S>(a.form, a.activation);
     if (!first) {
       const int64_t from = rows.begin(a.reverse ? step + 1 : step - 1) + b;
       return static_cast<const S*>(a.states)[from * a.states_stride + column];

@@ -18,7 +18,10 @@ Sweep::Sweep(const Call& call, const Windows& windows, Activation activation, St
       operands_(std::move(operands)),
       total_(at::empty({call.rows(), call.hidden_size}, call.summed)),
       delta_(at::empty({windows.count * call.batch, call.hidden_size}, call.stored)),
-      carried_(at::empty(delta_.sizes(), call.summed)) {}
+      carried_(at::empty(delta_.sizes(), call.summed)),
+      error_(call.leak.defined() ? at::empty(delta_.sizes(), call.summed) : at::Tensor()),
+      error_total_(operands_.wants_errors ? at::empty(total_.sizes(), call.summed) : at::Tensor()) {
+}
 
 /// Rows that each window has at this lag. With one window they are those of its step; several side
 /// by side have the same number of rows, those that a shorter sequence lacks being zero.
@@ -50,6 +53,7 @@ void Sweep::step(const at::Tensor& from_above) {
   BackwardStep step{};
   step.element = call_.element;
   step.activation = activation_;
+  step.form = call_.form;
   step.windows = windows_;
   step.reverse = operands_.reverse;
   step.lag = lag_;
@@ -61,6 +65,10 @@ void Sweep::step(const at::Tensor& from_above) {
   if (call_.ragged()) step.offsets = call_.device_offsets().const_data_ptr<int64_t>();
   step.states = operands_.states.const_data_ptr();
   step.states_stride = operands_.states.stride(0);
+  if (call_.leak.defined()) {
+    step.alpha = call_.leak.select(0, operands_.cell).const_data_ptr();
+    step.error = active(error_).mutable_data_ptr();
+  }
   step.grad_output = data_or_null(operands_.grad_output);
   step.grad_states = data_or_null(operands_.grad_states);
   step.grad_h_n = data_or_null(operands_.grad_h_n);
@@ -71,6 +79,7 @@ void Sweep::step(const at::Tensor& from_above) {
   step.scale = data_or_null(call_.carry_scale);
   step.delta = active(delta_).mutable_data_ptr();
   step.total = total_.mutable_data_ptr();
+  if (error_total_.defined()) step.error_total = error_total_.mutable_data_ptr();
   check_launch(backward_step(step, stream_));
   ++lag_;
 }

@@ -16,11 +16,13 @@ namespace elman::cuda {
 struct SweepOperands {
   int64_t cell;
   bool reverse;
-  at::Tensor states;       ///< [rows, H] S, h, columns of the layer's states
+  at::Tensor states;  ///< [rows, H] S, h, columns of the layer's states; in the rate form, with
+                      ///< a leak, those of f(a_t)
   at::Tensor grad_output;  ///< [rows, H] S with the strides of states, or undefined
   at::Tensor grad_states;  ///< the same in A, or undefined
   at::Tensor grad_h_n;     ///< [B, H] S or undefined
   at::Tensor mask;         ///< [rows, H] S with the strides of states: factors of from_above
+  bool wants_errors;       ///< whether the sum of e over the windows is asked for, too (leak only)
 };
 
 /// The backward recurrence of one cell, all windows side by side as rows, one lag at a time: one
@@ -43,6 +45,8 @@ class Sweep {
   const at::Tensor& delta() const { return delta_; }
   /// [rows, H] A, the sum of delta over the windows, once all lags are done.
   const at::Tensor& total() const { return total_; }
+  /// [rows, H] A, the same of e, the gradient at a leaky cell's state; undefined if not asked for.
+  const at::Tensor& error_total() const { return error_total_; }
 
  private:
   int64_t capacity() const;
@@ -56,6 +60,8 @@ class Sweep {
   const at::Tensor total_;
   const at::Tensor delta_;
   const at::Tensor carried_;  // [windows * B, H] A, delta of the lag before times W_h
+  const at::Tensor error_;    // [windows * B, H] A, e of the lag before; undefined without leak
+  const at::Tensor error_total_;
   int64_t lag_ = 0;
   int64_t first_ = 0;  // windows that have a step at the last lag
   int64_t end_ = 0;

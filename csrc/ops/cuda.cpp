@@ -16,9 +16,7 @@ namespace elman {
 namespace {
 
 /// What there are no CUDA kernels for.
-bool needs_composite(const RnnArguments& args) {
-  return args.input.is_complex() || args.leaky() || args.preactivation;
-}
+bool needs_composite(const RnnArguments& args) { return args.input.is_complex(); }
 
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
@@ -39,12 +37,10 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 std::string info(const RnnArguments& args) {
   check_arguments(args);
   check_batch_sizes(args);
-  if (args.input.is_complex()) {
+  if (needs_composite(args)) {
     return std::string("composite: PyTorch operators; there are no CUDA kernels for ") +
            c10::toString(args.input.scalar_type());
   }
-  if (needs_composite(args))
-    return "composite: PyTorch operators; there are no CUDA kernels for leak and preactivation";
   const c10::DeviceGuard guard(args.input.device());
   return cuda::kernel_info(args);
 }
