@@ -26,6 +26,8 @@ from elman.convert import Conversion, convert, to_torch  # noqa: E402
 from elman.decompose import decompose  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
+from elman.leaky_rnn import LeakyRNN  # noqa: E402
+from elman.leaky_rnn_cell import LeakyRNNCell  # noqa: E402
 from elman.load_from import load_from  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.packing import pack_padded_sequence, pad_packed_sequence  # noqa: E402
@@ -39,6 +41,8 @@ __all__ = [
     "RNN",
     "AdaptiveTruncation",
     "Conversion",
+    "LeakyRNN",
+    "LeakyRNNCell",
     "Network",
     "RNNCell",
     "Stream",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from elman import _received
+from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 from elman.stream import as_index, check_module, check_tensor
 
@@ -22,6 +23,7 @@ def gradient_by_lag(
     *,
     grad_output: Tensor | None = None,
     reset: Tensor | None = None,
+    preactivation: Tensor | None = None,
     max_lag: int,
 ) -> Tensor:
     r"""The norm of gradients by layer and by lag, the distance in steps from the output that a
@@ -37,11 +39,12 @@ def gradient_by_lag(
     subclass's own forward: what is measured is what that gives to `super().forward`.
 
     Args:
-        rnn: an :class:`elman.RNN` with one direction
+        rnn: an :class:`elman.RNN` or :class:`elman.LeakyRNN` with one direction
         input: `(T, B, H_in)`, `(B, T, H_in)` with ``batch_first``, `(T, H_in)` unbatched
         hx: `(L, B, H)` or `(L, H)`, the initial states. Default: zeros
         grad_output: the output's shape, the gradient of the loss. Default: ones
         reset: bool, the input's shape without its last dimension, as for `rnn`. Default: none
+        preactivation: as for :class:`elman.LeakyRNN`, and only for one. Default: none
         max_lag: how many lags, from 0 on; at least 1
 
     Returns: `(L, max_lag)`, float64 for float64 and complex128 arguments, else float32; zeros at
@@ -49,9 +52,13 @@ def gradient_by_lag(
     """
     check_module(rnn)
     check_tensor("input", input)
+    if preactivation is not None and not isinstance(rnn, LeakyRNN):
+        raise TypeError(
+            f"preactivation is for an elman.LeakyRNN only, but rnn is of type {type(rnn).__name__}"
+        )
     max_lag = as_index("max_lag", max_lag)
 
-    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None) -> Tensor:
+    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict) -> Tensor:
         return torch.ops.elman.gradient_by_lag(
             input,
             hx,
@@ -66,14 +73,19 @@ def gradient_by_lag(
             nonlinearity=rnn.nonlinearity,
             grad_output=grad_output,
             reset=reset,
+            **leak,
         )
 
-    if _received.is_plain(rnn, RNN):
-        return measure(input, hx, reset)
+    if _received.is_plain(rnn, rnn._elman_class):
+        return measure(input, hx, reset, rnn._leak_options(input, preactivation))
     results: list[Tensor] = []
 
     def receive(
-        input: Tensor, hx: Tensor | None, reset: Tensor | None, carry_scale: Tensor | None
+        input: Tensor,
+        hx: Tensor | None,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         check_tensor("input", input)
         if carry_scale is not None:
@@ -81,12 +93,14 @@ def gradient_by_lag(
                 "carry_scale is not supported by gradient_by_lag, got a tensor of shape "
                 f"{list(carry_scale.shape)}"
             )
-        results.append(measure(input, hx, reset))
+        leak = rnn._leak_options(input, preactivation)  # the noise is drawn once
+        results.append(measure(input, hx, reset, leak))
         # Hooks and the forward of a subclass go on with it.
-        return rnn._run_padded(input, hx, rnn._current_weights(), reset, None)
+        return rnn._run_padded(input, hx, rnn._current_weights(), reset, None, leak)
 
+    options = {"hx": hx, "reset": reset, "preactivation": preactivation}
     with torch.no_grad():
-        _received.call(rnn, receive, "gradient_by_lag", input, hx=hx, reset=reset)
+        _received.call(rnn, receive, "gradient_by_lag", input, **options)
     return results[0]
 
 

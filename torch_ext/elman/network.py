@@ -5,11 +5,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
+from elman._leak import activate
+from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 
 __all__ = ["Network"]
 
 _MAPPINGS = ("many_to_many", "many_to_one", "one_to_many")
+_CELLS = {"elman": RNN, "leaky": LeakyRNN}
 _OUTPUTS = ("identity", "softmax", "sigmoid", "tanh")
 
 
@@ -36,7 +39,9 @@ class Network(torch.nn.Module):
             ``'many_to_many'``
         output: the output function, ``'identity'``, ``'softmax'`` (over features), ``'sigmoid'`` or
             ``'tanh'``. Default: ``'identity'``
-        **rnn_arguments: those of :class:`RNN`; ``device`` and ``dtype`` are the output layer's too
+        cell: the class of the layers: ``'elman'``, :class:`RNN`, or ``'leaky'``,
+            :class:`LeakyRNN`, whose output r is what :math:`h_t` is above. Default: ``'elman'``
+        **rnn_arguments: those of the class; ``device`` and ``dtype`` are the output layer's too
 
     Inputs: input, hx, \*, steps
         * **input**: as for :class:`RNN`, packed or not. For one-to-many one step: `(B, I)`,
@@ -64,6 +69,7 @@ class Network(torch.nn.Module):
         *,
         mapping: str = "many_to_many",
         output: str = "identity",
+        cell: str = "elman",
         **rnn_arguments,
     ) -> None:
         super().__init__()
@@ -77,11 +83,13 @@ class Network(torch.nn.Module):
                 f"Unknown output '{output}'. Select from 'identity', 'softmax', 'sigmoid' or "
                 "'tanh'."
             )
+        if cell not in _CELLS:
+            raise ValueError(f"Unknown cell '{cell}'. Select from 'elman' or 'leaky'.")
         if output_size <= 0:
             raise ValueError(f"output_size must be greater than zero, got {output_size}")
         self.mapping = mapping
         self.output = output
-        self.rnn = RNN(input_size, hidden_size, **rnn_arguments)
+        self.rnn = _CELLS[cell](input_size, hidden_size, **rnn_arguments)
         if mapping == "one_to_many":
             if output_size != input_size:
                 raise ValueError(
@@ -181,7 +189,11 @@ class Network(torch.nn.Module):
         return y
 
     def _last_layer(self, h_n: Tensor) -> Tensor:
-        """The last layer's final states. h_n: [L*D, ..., H]; returns [..., D*H]."""
+        """The last layer's final outputs. h_n: [L*D, ..., H]; returns [..., D*H]."""
+        # A module without a form (elman.to_torch leaves a torch.nn.RNN) has its states as outputs.
+        if hasattr(self.rnn, "form"):
+            if self.rnn.form == "current":
+                h_n = activate(self.rnn.nonlinearity, h_n)
         if self.rnn.bidirectional:
             return torch.cat([h_n[-2], h_n[-1]], dim=-1)
         return h_n[-1]

@@ -63,11 +63,7 @@ class RNNCell(torch.nn.RNNCellBase):
             proxy = first_proxy(input, hx)
             if proxy is not None:
                 return self._traced(proxy, input, hx)
-        # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
-        if input.dim() not in (1, 2):
-            raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        if hx is not None and hx.dim() not in (1, 2):
-            raise ValueError(f"RNNCell: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+        self._check(input, hx)
         if input.is_sparse:  # as torch's cell has it, by accident or not
             input = input.to_dense()
         return torch.ops.elman.rnn_cell(
@@ -79,6 +75,13 @@ class RNNCell(torch.nn.RNNCellBase):
             self.bias_hh,
             nonlinearity=self.nonlinearity,
         )
+
+    def _check(self, input: Tensor, hx: Tensor | None) -> None:
+        # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
+        if input.dim() not in (1, 2):
+            raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        if hx is not None and hx.dim() not in (1, 2):
+            raise ValueError(f"RNNCell: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
 
     def _traced(self, proxy, input, hx):
         """What torch.fx.symbolic_trace records."""

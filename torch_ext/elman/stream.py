@@ -96,7 +96,7 @@ class Stream:
     ) -> Tensor:
         """Takes the next chunk; see the class for shapes."""
         check_tensor("input", input)
-        if _received.is_plain(self.rnn, RNN):
+        if _received.is_plain(self.rnn, self.rnn._elman_class):
             return self._forward(input, reset, carry_scale)
         result = _received.call(
             self.rnn, self._receive, "a stream", input, reset=reset, carry_scale=carry_scale
@@ -104,7 +104,12 @@ class Stream:
         return result[0] if isinstance(result, tuple) else result
 
     def _receive(
-        self, input: Tensor, hx: Tensor | None, reset: Tensor | None, carry_scale: Tensor | None
+        self,
+        input: Tensor,
+        hx: Tensor | None,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: None,
     ) -> tuple[Tensor, Tensor | None]:
         """What RNN.forward does in a stream: the next chunk's output, and the states after it."""
         check_tensor("input", input)
