@@ -85,9 +85,7 @@ def main():
         dt=task.DT,
         noise=0.02,
     )
-    signs, mask = constrain(
-        network.rnn, arguments.inhibitory, arguments.density, arguments.radius
-    )
+    signs, mask = constrain(network.rnn, arguments.inhibitory, arguments.density, arguments.radius)
     before = network.rnn.weight_hh_l0.detach().clone()
     most = [0, 0]
 

@@ -41,7 +41,7 @@ def factors(rnn):
 
 
 def draw(network, losses, arguments):
-    m, n = factors(network.rnn)
+    _, n = factors(network.rnn)
     strengths = torch.cat([task.COHERENCES, -task.COHERENCES])
     x, _ = task.trials(strengths.repeat_interleave(50))
     _, activity = task.choices(network, x)

@@ -1,4 +1,4 @@
-"""The same leaky network as a loop in Python, as it is usually written, and how much slower that is.
+"""The same leaky network as a loop in Python, as it is usually written, and how much slower it is.
 
     python examples/neuroscience/speed.py
 

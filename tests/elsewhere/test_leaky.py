@@ -1,5 +1,5 @@
-"""elman.LeakyRNN against the packages of the moving-in table in docs/leaky.md: the same weights, the
-same noise, the same states."""
+"""elman.LeakyRNN against the packages of the moving-in table in docs/leaky.md: the same weights and
+noise, the same states."""
 
 import math
 

@@ -42,9 +42,7 @@ def test_gradcheck(case):
 @pytest.mark.parametrize("case", CASES[:2] + TRUNCATED, ids=str)
 def test_gradgradcheck(case):
     sample = leaky_samples.make(case)
-    assert torch.autograd.gradgradcheck(
-        lambda *leaves: sample.run(leaves), tuple(sample.leaves())
-    )
+    assert torch.autograd.gradgradcheck(lambda *leaves: sample.run(leaves), tuple(sample.leaves()))
 
 
 @pytest.mark.parametrize("case", CASES + TRUNCATED, ids=str)

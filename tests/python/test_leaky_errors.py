@@ -100,6 +100,6 @@ def test_operator(options):
 
 
 def test_streams_and_plain_modules():
-    with pytest.raises(TypeError, match="preactivation is for an elman.LeakyRNN only"):
+    with pytest.raises(TypeError, match="preactivation is for an elman"):
         x = torch.randn(5, 3, 4)
         elman.gradient_by_lag(elman.RNN(4, 6), x, preactivation=x, max_lag=2)

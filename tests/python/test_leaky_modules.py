@@ -81,6 +81,13 @@ def test_alpha_is_learnt_inside_of_the_interval(form):
     assert list(rnn.state_dict())[-1] == "parametrizations.alpha.original"
 
 
+def test_the_users_tensor_is_not_shared():
+    alpha = torch.full((6,), 0.3, dtype=DTYPE)
+    rnn = leaky(alpha=alpha)
+    alpha.fill_(0.9)
+    assert_close(rnn.alpha, torch.full((6,), 0.3, dtype=DTYPE))
+
+
 def test_reset_parameters_begins_anew():
     for learn_alpha in (False, True):
         rnn = leaky(alpha=0.3, learn_alpha=learn_alpha)
@@ -127,9 +134,7 @@ def test_repr():
         "LeakyRNN(4, 6, num_layers=2, nonlinearity=relu, alpha=[6], form=current, noise=0.1)"
     )
     cell = elman.LeakyRNNCell(4, 6, alpha=1, noise=0.5, noise_in_eval=False)
-    assert repr(cell) == (
-        "LeakyRNNCell(4, 6, alpha=1, form=rate, noise=0.5, noise_in_eval=False)"
-    )
+    assert repr(cell) == ("LeakyRNNCell(4, 6, alpha=1, form=rate, noise=0.5, noise_in_eval=False)")
 
 
 @pytest.mark.parametrize("learn_alpha", [False, True])

@@ -1,4 +1,4 @@
-"""Leaky calls in the narrower dtypes: about as exact as the plain cell's, however small alpha is."""
+"""Leaky calls in narrower dtypes: about as exact as the plain cell's, however small alpha is."""
 
 import dataclasses
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-__all__ = ["Leaky", "activate"]
+__all__ = ["Leaky"]
 
 _FORMS = ("rate", "current")
 
@@ -29,7 +29,7 @@ def _parse_value(name: str, value, shapes: list[tuple[int, ...]]) -> Tensor:
     if value.dim() and tuple(value.shape) not in shapes:
         expected = " or ".join(str(list(shape)) for shape in shapes)
         raise ValueError(f"{name} must be a number or of shape {expected}, got {list(value.shape)}")
-    return value.detach().to("cpu", torch.float64)
+    return value.detach().to("cpu", torch.float64, copy=True)
 
 
 def parse_alpha(alpha, tau, dt, shapes: list[tuple[int, ...]]) -> Tensor:
@@ -64,22 +64,15 @@ def parse_noise(noise) -> float:
     return float(noise)
 
 
-def activate(nonlinearity: str, state: Tensor) -> Tensor:
-    """f(state), for scripts too."""
-    if nonlinearity == "tanh":
-        return torch.tanh(state)
-    if nonlinearity == "relu":
-        return torch.relu(state)
-    if nonlinearity == "sigmoid":
-        return torch.sigmoid(state)
-    if nonlinearity == "softplus":
-        return torch.nn.functional.softplus(state)
-    return state
-
-
 def unit_interval(raw: Tensor) -> Tensor:
     """A number in (0, 1] for any finite one; the sigmoid, which underflow does not make zero."""
     return torch.sigmoid(raw).clamp_min(torch.finfo(raw.dtype).tiny)
+
+
+def noise_shape(input: Tensor, num_layers: int, features: int) -> list[int]:
+    """[..., D*H] of an input [..., I]; [L, ..., D*H] of several layers."""
+    shape = list(input.shape[:-1]) + [features]
+    return [num_layers] + shape if num_layers > 1 else shape
 
 
 def draw_noise(
@@ -94,9 +87,7 @@ def draw_noise(
 
     alpha: [L*D, H]. None: 1
     """
-    shape = list(input.shape[:-1]) + [features]
-    if num_layers > 1:
-        shape = [num_layers] + shape
+    shape = noise_shape(input, num_layers, features)
     xi = torch.randn(shape, generator=generator, dtype=input.dtype, device=input.device)
     if alpha is None:
         return xi * (sigma * 2.0**0.5)
@@ -157,7 +148,7 @@ class Leaky:
         self.learn_alpha = bool(learn_alpha)
         self._initial_alpha = value
         weight = next(self.parameters())  # which has the device and dtype that None stands for
-        value = value.to(weight.device, weight.dtype.to_real())
+        value = value.to(weight.device, weight.dtype.to_real(), copy=True)
         if self.learn_alpha:
             self.alpha = torch.nn.Parameter(value)
             parametrize.register_parametrization(self, "alpha", UnitInterval())
@@ -190,6 +181,9 @@ class Leaky:
         # A module that was made complex has complex buffers.
         return torch.real(alpha) if alpha.is_complex() else alpha
 
+    def _makes_noise(self) -> bool:
+        return self.noise > 0.0 and (self.training or self.noise_in_eval)
+
     def _leak_and_noise(
         self, input: Tensor, preactivation: Tensor | None, num_layers: int, directions: int
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -200,11 +194,25 @@ class Leaky:
         alpha = self._current_alpha()
         if alpha is not None:
             alpha = alpha.expand(num_layers * directions, self.hidden_size)
-        if self.noise > 0.0 and (self.training or self.noise_in_eval):
+        if self._makes_noise():
             features = directions * self.hidden_size
             noise = draw_noise(input, alpha, self.noise, num_layers, features, self.generator)
             preactivation = add_noise(preactivation, noise)
         return alpha, preactivation
+
+    def _leak_to_describe(
+        self, input: Tensor, preactivation: Tensor | None, num_layers: int, directions: int
+    ) -> dict:
+        """The operators' three options, with nothing drawn: for kernel_info, which looks at their
+        sizes only.
+        """
+        leak = self._current_alpha()
+        if leak is not None:
+            leak = leak.expand(num_layers * directions, self.hidden_size)
+        if preactivation is None and self._makes_noise():
+            features = directions * self.hidden_size
+            preactivation = input.new_empty(noise_shape(input, num_layers, features))
+        return {"leak": leak, "leak_form": self.form, "preactivation": preactivation}
 
     def _leak_repr(self) -> str:
         alpha = self.alpha

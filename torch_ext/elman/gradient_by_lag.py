@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from elman import _received
-from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
-from elman.stream import as_index, check_module, check_tensor
+from elman.stream import as_index, check_module, check_preactivation, check_tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +51,7 @@ def gradient_by_lag(
     """
     check_module(rnn)
     check_tensor("input", input)
-    if preactivation is not None and not isinstance(rnn, LeakyRNN):
-        raise TypeError(
-            f"preactivation is for an elman.LeakyRNN only, but rnn is of type {type(rnn).__name__}"
-        )
+    check_preactivation(rnn, preactivation)
     max_lag = as_index("max_lag", max_lag)
 
     def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict) -> Tensor:

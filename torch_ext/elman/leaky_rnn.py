@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
-from elman._leak import Leaky, activate
+from elman._activations import activate
+from elman._leak import Leaky
 from elman._options import Truncation
 from elman.rnn import RNN
 

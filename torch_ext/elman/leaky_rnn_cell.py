@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from elman._leak import Leaky, activate
+from elman._activations import activate
+from elman._leak import Leaky
 from elman._tracing import as_leaf, first_proxy
 from elman.rnn_cell import RNNCell
 

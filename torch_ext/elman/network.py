@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
-from elman._leak import activate
+from elman._activations import activate
 from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 

@@ -237,7 +237,7 @@ class RNN(torch.nn.RNNBase):
         )
 
     def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict:
-        """What the operators are told of a leak, and what is added to the pre-activation.
+        """The operators' `leak`, `leak_form` and `preactivation` of a call; empty for none.
 
         input: [..., I], padded, or packed rows
         """

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from elman import _received
+from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 
 __all__ = ["Stream"]
@@ -23,6 +24,14 @@ def check_tensor(name: str, value) -> None:
         raise TypeError(f"{name} should be a Tensor, got: {type(value).__name__}")
     if value.is_nested:
         raise TypeError(f"{name} should be a padded Tensor, got a nested one ({value.layout})")
+
+
+def check_preactivation(rnn: RNN, preactivation) -> None:
+    """Raises TypeError for one that `rnn` does not take."""
+    if preactivation is not None and not isinstance(rnn, LeakyRNN):
+        raise TypeError(
+            f"preactivation is for an elman.LeakyRNN only, but rnn is of type {type(rnn).__name__}"
+        )
 
 
 def as_index(name: str, value) -> int:
@@ -52,11 +61,11 @@ class Stream:
     (:mod:`torch.utils.checkpoint`) would make it.
 
     Args:
-        rnn: an :class:`elman.RNN` with one direction
+        rnn: an :class:`elman.RNN` or :class:`elman.LeakyRNN` with one direction
         k1: the length of a chunk, at least 1
         k2: how many steps a loss goes back through, at least k1
 
-    Inputs of a call: input, reset, carry_scale
+    Inputs of a call: input, reset, carry_scale, preactivation
         * **input**: the next chunk, c <= k1 steps: `(c, B, H_in)`, `(B, c, H_in)` if `rnn` is
           ``batch_first``, `(c, H_in)` unbatched. Only the stream's last chunk may have less than k1
           steps. The batch size is fixed by the first chunk. A gradient of the input is that of this
@@ -65,6 +74,8 @@ class Stream:
           before the step counts as zero, and no gradient crosses (a new document begins).
         * **carry_scale**: floating point, as ``reset`` or `(c)`; multiplies the gradient that flows
           from a step to the state before it, from chunk to chunk too.
+        * **preactivation**: as for :class:`elman.LeakyRNN`, and only for one. Its gradient, as the
+          input's, is that of this chunk's losses.
 
     Output of a call: the last layer's states, in the input's layout.
 
@@ -92,15 +103,19 @@ class Stream:
         self._engine = torch.classes.elman.Stream(self.k1, self.k2)
 
     def __call__(
-        self, input: Tensor, reset: Tensor | None = None, carry_scale: Tensor | None = None
+        self,
+        input: Tensor,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+        preactivation: Tensor | None = None,
     ) -> Tensor:
         """Takes the next chunk; see the class for shapes."""
         check_tensor("input", input)
+        check_preactivation(self.rnn, preactivation)
+        options = {"reset": reset, "carry_scale": carry_scale, "preactivation": preactivation}
         if _received.is_plain(self.rnn, self.rnn._elman_class):
-            return self._forward(input, reset, carry_scale)
-        result = _received.call(
-            self.rnn, self._receive, "a stream", input, reset=reset, carry_scale=carry_scale
-        )
+            return self._forward(input, **options)
+        result = _received.call(self.rnn, self._receive, "a stream", input, **options)
         return result[0] if isinstance(result, tuple) else result
 
     def _receive(
@@ -109,7 +124,7 @@ class Stream:
         hx: Tensor | None,
         reset: Tensor | None,
         carry_scale: Tensor | None,
-        preactivation: None,
+        preactivation: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """What RNN.forward does in a stream: the next chunk's output, and the states after it."""
         check_tensor("input", input)
@@ -118,13 +133,20 @@ class Stream:
                 "hx: a stream carries the states itself; expected None, got a tensor of shape "
                 f"{list(hx.shape)} (set_state begins a new sequence)"
             )
-        output = self._forward(input, reset, carry_scale)
+        output = self._forward(input, reset, carry_scale, preactivation)
         return output, self._engine.state()
 
-    def _forward(self, input: Tensor, reset: Tensor | None, carry_scale: Tensor | None) -> Tensor:
+    def _forward(
+        self,
+        input: Tensor,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: Tensor | None,
+    ) -> Tensor:
         rnn = self.rnn
         weights = rnn._current_weights()
         rnn._check_padded(input, None, weights[0])
+        leak = rnn._leak_options(input, preactivation)
         return self._engine.forward(
             input,
             weights,
@@ -136,6 +158,9 @@ class Stream:
             rnn.nonlinearity,
             reset,
             carry_scale,
+            leak.get("leak"),
+            leak.get("leak_form", "rate"),
+            leak.get("preactivation"),
         )
 
     def reset(self) -> None:
