@@ -9,6 +9,9 @@
 #include <elman/functional.h>
 #include <elman/gradient_by_lag.h>
 #include <elman/kernel_info.h>
+#include <elman/leaky_options.h>
+#include <elman/leaky_rnn.h>
+#include <elman/leaky_rnn_cell.h>
 #include <elman/network.h>
 #include <elman/options.h>
 #include <elman/random_truncation.h>

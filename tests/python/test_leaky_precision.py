@@ -25,14 +25,17 @@ def in_double(sample):
     return leaky_samples.Sample(**fields)
 
 
-def errors(sample):
-    """By leaf, and last the outputs: the relative error in the norm."""
-    exact = in_double(sample)
-    actual = [*sample.gradients(), *sample.run()]
-    expected = [*exact.gradients(), *exact.run()]
-    return [
-        ((a.double() - e).norm() / e.norm()).item() for a, e in zip(actual, expected, strict=True)
-    ]
+def worst_error(case, alpha=None):
+    """Of a few samples' gradients: the relative error in the norm."""
+    worst = 0.0
+    for seed in range(3):
+        sample = leaky_samples.make(dataclasses.replace(case, seed=seed))
+        if alpha is not None:
+            with torch.no_grad():
+                sample.leak.fill_(alpha)
+        pairs = zip(sample.gradients(), in_double(sample).gradients(), strict=True)
+        worst = max([worst, *(((a.double() - e).norm() / e.norm()).item() for a, e in pairs)])
+    return worst
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -41,11 +44,9 @@ def errors(sample):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
 def test_gradients_are_as_exact_as_the_plain_cells(dtype, form, alpha, nonlinearity):
     options = dict(SIZES, dtype=dtype, nonlinearity=nonlinearity)
-    plain = leaky_samples.make(Case(**options, leak=None))
-    leaky = leaky_samples.make(Case(**options, form=form, leak="scalar"))
-    with torch.no_grad():
-        leaky.leak.fill_(alpha)
-    assert max(errors(leaky)) < 2 * max(errors(plain))
+    plain = worst_error(Case(**options, leak=None))
+    leaky = worst_error(Case(**options, form=form, leak="scalar"), alpha)
+    assert leaky < 2 * plain
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

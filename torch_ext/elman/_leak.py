@@ -66,7 +66,9 @@ def parse_noise(noise) -> float:
 
 def unit_interval(raw: Tensor) -> Tensor:
     """A number in (0, 1] for any finite one; the sigmoid, which underflow does not make zero."""
-    return torch.sigmoid(raw).clamp_min(torch.finfo(raw.dtype).tiny)
+    # torch.finfo(raw.dtype).tiny, which TorchScript does not know, or a little more.
+    tiny = 1.2e-38 if raw.dtype != torch.float16 else 6.2e-5
+    return torch.sigmoid(raw).clamp_min(tiny)
 
 
 def noise_shape(input: Tensor, num_layers: int, features: int) -> list[int]:
@@ -88,7 +90,10 @@ def draw_noise(
     alpha: [L*D, H]. None: 1
     """
     shape = noise_shape(input, num_layers, features)
-    xi = torch.randn(shape, generator=generator, dtype=input.dtype, device=input.device)
+    if generator is None:  # exporters do not take the word, even with None
+        xi = torch.randn(shape, dtype=input.dtype, device=input.device)
+    else:
+        xi = torch.randn(shape, generator=generator, dtype=input.dtype, device=input.device)
     if alpha is None:
         return xi * (sigma * 2.0**0.5)
     scale = sigma * torch.sqrt(2.0 / alpha)

@@ -29,8 +29,8 @@ def kernel_info(
     Nothing is computed, and no noise is drawn. ``preactivation`` is for an :class:`elman.LeakyRNN`
     or :class:`elman.LeakyRNNCell`, or a network of that cell, only. The text is meant for people;
     it begins with ``cpu``, ``cuda`` or ``composite`` (PyTorch operators). For a :class:`Network` it
-    is about its recurrent part, with `input` as that is given it. For a call without a module there is
-    ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
+    is about its recurrent part, with `input` as that is given it. For a call without a module there
+    is ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
 
     Example::
 
