@@ -105,7 +105,9 @@ def test_aot_inductor_package(tmp_path):
     arguments = torch.randn(7, 3, 4), torch.randn(7, 3, 6)
     with torch.no_grad():
         program = export(module, *arguments)
-        path = torch._inductor.aoti_compile_and_package(program, package_path=tmp_path / "m.pt2")
+        path = torch._inductor.aoti_compile_and_package(
+            program, package_path=str(tmp_path / "m.pt2")
+        )
         loaded = torch._inductor.aoti_load_package(path)
         for steps, batch in ((7, 3), (12, 5)):
             arguments = torch.randn(steps, batch, 4), torch.randn(steps, batch, 6)

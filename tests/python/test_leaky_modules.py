@@ -7,6 +7,7 @@ import pickle
 import elman
 import pytest
 import torch
+from oracle import ACTIVATIONS
 from samples import assert_close
 from torch.nn.utils.rnn import pack_sequence
 
@@ -245,3 +246,10 @@ def test_gradient_by_lag(form):
     handle = rnn.register_forward_hook(lambda *_: None)
     assert_close(elman.gradient_by_lag(rnn, x, preactivation=p, max_lag=6), norms)
     handle.remove()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_outputs_of_states_for_every_activation(name):
+    rnn = leaky(form="current", nonlinearity=name)
+    output, h_n = rnn(torch.randn(5, 3, 4, dtype=DTYPE))
+    assert_close(rnn.output(h_n)[0], output[-1])
