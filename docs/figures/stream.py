@@ -1,4 +1,4 @@
-"""Draws docs/stream.svg: how far back each call of elman.Stream(rnn, k1, k2) goes, over what."""
+"""Draws stream.svg: how far back each call of elman.Stream(rnn, k1, k2) goes, over what."""
 
 import pathlib
 
