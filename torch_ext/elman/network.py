@@ -1,11 +1,18 @@
 """`Network`: the textbook's recurrent network, Elman layers with an output layer."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
 from elman.rnn import RNN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from elman._options import RNNArguments
 
 __all__ = ["Network"]
 
@@ -52,8 +59,11 @@ class Network(torch.nn.Module):
 
     Example::
 
-        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", output="softmax", truncation=20)
-        >>> y, h_n = net(torch.randn(100, 4, 8))  # y: [4, 5]
+        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", truncation=20)
+        >>> logits, h_n = net(torch.randn(100, 4, 8))  # logits: [4, 5], h_n: [1, 4, 32]
+        >>> loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 4, 2, 1]))
+
+        :func:`torch.nn.functional.cross_entropy` takes outputs without a softmax.
     """
 
     def __init__(
@@ -64,7 +74,7 @@ class Network(torch.nn.Module):
         *,
         mapping: str = "many_to_many",
         output: str = "identity",
-        **rnn_arguments,
+        **rnn_arguments: "Unpack[RNNArguments]",
     ) -> None:
         super().__init__()
         if mapping not in _MAPPINGS:

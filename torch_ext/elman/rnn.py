@@ -1,10 +1,11 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.types import Device
 
 from elman import _scriptable
 from elman._activations import check_nonlinearity
@@ -94,11 +95,11 @@ class RNN(torch.nn.RNNBase):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         *,
         truncation: Truncation = None,
-        **unsupported,
+        **unsupported: Any,
     ) -> None:
         if "proj_size" in unsupported:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")

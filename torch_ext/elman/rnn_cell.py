@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.types import Device
 
 from elman._activations import check_nonlinearity
 from elman._tracing import as_leaf, first_proxy
@@ -51,8 +52,8 @@ class RNNCell(torch.nn.RNNCellBase):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         check_nonlinearity(nonlinearity)
         super().__init__(input_size, hidden_size, bias, num_chunks=1, device=device, dtype=dtype)
