@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
@@ -118,6 +119,10 @@ class Network(torch.nn.Module):
                 packed = self.forward__2 if self.mapping == "many_to_one" else self.forward__1
                 return packed(input, hx)
             return self.forward__0(input, hx, steps)
+        if not isinstance(input, (Tensor, PackedSequence, Proxy)):
+            raise TypeError(
+                f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+            )
         if not isinstance(input, PackedSequence):
             return self._forward_padded(input, hx, steps)
         if self.mapping == "one_to_many":

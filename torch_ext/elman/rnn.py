@@ -159,7 +159,10 @@ class RNN(torch.nn.RNNBase):
         if isinstance(input, PackedSequence):
             _refuse_reset_and_carry_scale("packed", reset, carry_scale)
             return self._forward_packed(input, hx)
-        # dim() comes first: what is no tensor fails there, as it does in torch.
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+            )
         if input.dim() and input.is_nested:
             _refuse_reset_and_carry_scale("nested", reset, carry_scale)
             packed, rows = to_packed(input)
@@ -324,6 +327,8 @@ class RNN(torch.nn.RNNBase):
             )
 
     def _check_size(self, input: Tensor) -> None:
+        if torch.jit.is_tracing():  # where sizes are tensors: the operator checks them, too
+            return
         if input.size(-1) != self.input_size:
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. "
@@ -335,6 +340,8 @@ class RNN(torch.nn.RNNBase):
         dim = input.dim()
         if dim not in (2, 3):
             raise ValueError(f"RNN: Expected input to be 2D or 3D, got {dim}D tensor instead")
+        if hx is not None and not isinstance(hx, Tensor):
+            raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
         if hx is not None and hx.dim() != dim:
             kind = "batched 3-D" if dim == 3 else "unbatched 2-D"
             raise RuntimeError(
@@ -342,7 +349,7 @@ class RNN(torch.nn.RNNBase):
             )
         self._check_dtype(input, weight)
         self._check_size(input)
-        if hx is not None:
+        if hx is not None and not torch.jit.is_tracing():
             if dim == 3:
                 batch = input.size(0 if self.batch_first else 1)
             else:

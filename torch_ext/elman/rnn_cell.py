@@ -65,6 +65,10 @@ class RNNCell(torch.nn.RNNCellBase):
             proxy = first_proxy(input, hx)
             if proxy is not None:
                 return self._traced(proxy, input, hx)
+            if not isinstance(input, Tensor):
+                raise TypeError(f"input should be a Tensor, got: {type(input).__name__}")
+            if hx is not None and not isinstance(hx, Tensor):
+                raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
         # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
         if input.dim() not in (1, 2):
             raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
