@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import sys
 
 import elman
 import matplotlib
@@ -216,6 +217,12 @@ def test_settings_are_read_only(name):
     adaptive = elman.AdaptiveTruncation(0.01, 77)
     with pytest.raises(AttributeError):
         setattr(adaptive, name, 3)
+
+
+def test_a_missing_matplotlib_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="needs matplotlib: pip install"):
+        elman.plot_gradient_by_lag(geometric(0.5, 20))
 
 
 def test_zeros_are_left_out_of_the_fit():
