@@ -60,6 +60,9 @@ class RNN(torch.nn.RNNBase):
             most k2 steps. ``k``: the same as ``(k, k)``, the gradient of a loop that detaches the
             state every k steps. With two directions k1 = k2. The attribute may be set at any time.
             Default: ``None``
+        device: of the parameters. Default: torch's default device
+        dtype: of the parameters: float64, float32, bfloat16, float16, complex128 or complex64; the
+            input has the same. Default: torch's default dtype
 
     Inputs: input, hx, \*, reset, carry_scale
         * **input**: `(T, H_in)` unbatched, `(T, B, H_in)` or, with ``batch_first``, `(B, T, H_in)`;
@@ -78,6 +81,11 @@ class RNN(torch.nn.RNNBase):
         * **output**: `(T, D * H_out)`, `(T, B, D * H_out)` or `(B, T, D * H_out)`, the last layer's
           states; a PackedSequence if the input is one, nested if the input is.
         * **h_n**: `(L * D, H_out)` or `(L * D, B, H_out)`, each layer's final state.
+
+    Raises:
+        ValueError: a dtype, a dimension or an option is wrong, in torch's words
+        RuntimeError: a size or a device is wrong
+        TypeError: an input is no Tensor
 
     Example::
 

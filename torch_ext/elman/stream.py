@@ -68,6 +68,9 @@ class Stream:
 
     Output of a call: the last layer's states, in the input's layout.
 
+    Errors of a call: TypeError for what is no Tensor, ValueError for more than k1 steps,
+    RuntimeError for another batch size, and those of :class:`elman.RNN`.
+
     Chunks run without a backward pass belong to the past of those after them. A second chunk may be
     run before the first one's backward pass. Double backward is an error.
 
