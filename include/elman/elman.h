@@ -1,7 +1,7 @@
 #pragma once
 
-/// \file elman: Elman recurrent networks as fused PyTorch operators, with explicit truncated
-/// back-propagation through time.
+/// \file elman.h
+/// Elman recurrent networks as fused PyTorch operators, with truncated back-propagation through time.
 
 #include <c10/macros/Macros.h>
 #include <elman/adaptive_truncation.h>
