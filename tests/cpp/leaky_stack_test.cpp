@@ -106,7 +106,7 @@ TEST(LeakyStack, FewStepsMatchBruteForce) {
     for (const int64_t steps : {1, 2}) {
       for (const auto& [batch, input_size, hidden] :
            {std::tuple<int64_t, int64_t, int64_t>{1, 64, 70}, {5, 3, 96}, {2, 33, 16}}) {
-        for (const char* nonlinearity : {"tanh", "sigmoid", "relu"}) {
+        for (const std::string& nonlinearity : brute_force::kNonlinearities) {
           for (const bool hx : {false, true}) {
             auto call = make_call({steps, batch, input_size, hidden, 2, 1}, nonlinearity, true, hx);
             call.problem.reset = torch::rand({steps, batch}) < 0.3;
@@ -138,7 +138,7 @@ TEST(LeakyStack, PreactivationAloneMatchesBruteForce) {
 /// With alpha = 1 in the rate form the states and gradients are the plain cell's.
 TEST(LeakyStack, ALeakOfOneIsThePlainCell) {
   torch::manual_seed(8);
-  for (const char* nonlinearity : {"tanh", "sigmoid", "relu"}) {
+  for (const std::string& nonlinearity : brute_force::kNonlinearities) {
     auto call = make_call({9, 3, 4, 37, 2, 1}, nonlinearity);
     Stack plain(call);
     call.problem.leak = torch::ones({2, 37}, torch::kDouble);

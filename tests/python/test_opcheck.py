@@ -1,5 +1,6 @@
 """torch.library.opcheck, all of its checks, on every operator, internal ones included."""
 
+import oracle
 import pytest
 import torch
 from samples import REPRESENTATIVE, Case, make
@@ -80,12 +81,12 @@ def test_rnn_backward(case, wanted):
         "all": [True, sample.hx is not None, *[True] * (count - 2)],
         "input": [True, *[False] * (count - 1)],
         "params": [False, False, *[True] * (count - 2)],
-    }[wanted]
-    output, _, states, masks = results
+    }[wanted] + [False, False]
+    output, _, *saved = results
     grads = (sample.grad_output.requires_grad_(), sample.grad_h_n)
     opcheck(
         torch.ops.elman._rnn_backward.default,
-        (*grads, output, states, masks, *tensors, *layout),
+        (*grads, output, *saved, *tensors, 0.0, False, *layout),
         {**kwargs, "output_mask": mask},
     )
 
@@ -93,7 +94,7 @@ def test_rnn_backward(case, wanted):
 @pytest.mark.parametrize("batch", [(), (3,)], ids=["unbatched", "batched"])
 @pytest.mark.parametrize("has_hx", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "sigmoid"])
+@pytest.mark.parametrize("nonlinearity", oracle.ACTIVATIONS)
 def test_rnn_cell(batch, has_hx, bias, nonlinearity):
     shapes = [(*batch, 4), (*batch, 6) if has_hx else None, (6, 4), (6, 6), *([(6,), (6,)] * bias)]
     args = [
