@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "cpu/vec/dot_products.h"
+#include "cpu/vec/leaky.h"
 #include "cpu/vec/load_store.h"
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
@@ -38,13 +39,6 @@ struct VecLanes {
     return at::vec::fmadd(left, right, sum);
   }
 };
-
-/// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
-/// are.
-template <typename T>
-inline bool is_dense(int64_t n, const Rows<T>& rows) {
-  return rows.data == nullptr || rows.row_stride == n;
-}
 
 /// 1 / (1 + e^-a), with e = e^-|a| and q = e / (1 + e) as 1 - q or e - e q: h near 1, and small h,
 /// are a number without error, or nearly, and something small against it.
@@ -320,9 +314,10 @@ constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::
 template <typename C>
 constexpr MathKernels<C> kMath = {add_column_sums<C>};
 template <typename S, typename C>
-constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
-                                           dot<S, C>,       add_rows<S, C>,        scale_rows<S, C>,
-                                           activate<S, C>,  delta<S, S, C>,        delta<C, S, C>};
+constexpr StorageKernels<S, C> kStorage = {
+    load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,     dot<S, C>,
+    add_rows<S, C>,  scale_rows<S, C>,      activate<S, C>,       delta<S, S, C>,
+    delta<C, S, C>,  leaky_activate<S, C>,  leaky_delta<S, S, C>, leaky_delta<C, S, C>};
 
 }  // namespace
 
