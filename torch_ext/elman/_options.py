@@ -25,12 +25,14 @@ class RNNArguments(TypedDict, total=False):
     dtype: torch.dtype | None
     truncation: Truncation
     # of LeakyRNN
-    alpha: "float | Tensor | None"
-    tau: "float | Tensor | None"
+    alpha: float | torch.Tensor | None
+    tau: float | torch.Tensor | None
     dt: float | None
     learn_alpha: bool
     form: str
     noise: float
+    noise_in_eval: bool
+    generator: torch.Generator | None
 
 
 def parse_truncation(truncation: Truncation, bidirectional: bool) -> tuple[int, int]:
