@@ -2,8 +2,6 @@
 // AVX512) names the namespace.
 #include "cpu/vec/kernels.h"
 
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -15,29 +13,11 @@
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
 #include "cpu/vec/tanh.h"
+#include "cpu/vec/vec_lanes.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
-
-/// Factors and sums of one type, with ATen's vectors.
-template <typename C>
-struct VecLanes {
-  using Factor = C;
-  using Sum = C;
-  using Vec = Vectorized<C>;
-  using Left = Vec;
-  using Right = Vec;
-  static constexpr int kSize = Vec::size();
-  /// 6 x 4 of 32 registers, 6 x 2 of 16.
-  static constexpr int kMaxVectors = sizeof(Vec) >= 64 ? 4 : 2;
-  static Vec zero() { return Vec(C(0)); }
-  static Right load(const C* from) { return Vec::loadu(from); }
-  static Left broadcast(const C* from) { return Vec(*from); }
-  static Vec multiply_add(const Left& left, const Right& right, const Vec& sum) {
-    return at::vec::fmadd(left, right, sum);
-  }
-};
 
 /// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
 /// are.
