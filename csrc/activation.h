@@ -1,15 +1,37 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace elman {
 
 /// The activation f of the recurrence h_t = f(W_x x_t + b_x + W_h h_{t-1} + b_h).
 ///
-/// This enum is the one list of activations: `csrc/checks/` maps the schema's names to it, the
-/// device kernels switch on it. Each f is one whose derivative can be written in terms of h = f(a)
-/// alone, so that a backward pass needs the states and nothing else:
-///   tanh' = 1 - h^2,   relu' = [not (h <= 0)] (so that NaN passes),   sigmoid' = h (1 - h).
-enum class Activation : std::int8_t { kTanh, kRelu, kSigmoid };
+/// Each f is one whose derivative can be written in terms of h = f(a) alone, so that a backward
+/// pass needs the states and nothing else:
+///   tanh' = 1 - h^2,   relu' = [not (h <= 0)] (so that NaN passes),   sigmoid' = h (1 - h),
+///   softplus' = 1 - e^-h (softplus is log(1 + e^a)),   identity' = 1.
+enum class Activation : std::int8_t { kTanh, kRelu, kSigmoid, kSoftplus, kIdentity };
+
+/// What is to be known of an activation beside f and f', which every engine has its own form of.
+struct ActivationInfo {
+  Activation activation;
+  std::string_view name;  ///< in the schemas, and what modules print
+  /// Why f is not defined for complex numbers, for an error message; empty: it is.
+  std::string_view not_complex;
+};
+
+/// The one list of activations, in the order of the enum and of `Nonlinearity` (elman/options.h).
+inline constexpr ActivationInfo kActivations[] = {
+    {Activation::kTanh, "tanh", ""},
+    {Activation::kRelu, "relu", "complex numbers have no order"},
+    {Activation::kSigmoid, "sigmoid", ""},
+    {Activation::kSoftplus, "softplus", "log(1 + e^a) jumps where 1 + e^a is real and negative"},
+    {Activation::kIdentity, "identity", ""},
+};
+
+constexpr const ActivationInfo& info_of(Activation activation) {
+  return kActivations[static_cast<int>(activation)];
+}
 
 }  // namespace elman

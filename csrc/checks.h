@@ -44,7 +44,7 @@ void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tenso
 /// "weight_ih_l1_reverse" and the like, as torch.nn.RNN names its parameters.
 std::string param_name(const RnnArguments& args, int64_t index);
 
-/// The activation that `nonlinearity` ("tanh", "relu", "sigmoid") names; throws for any other name.
+/// The activation that `nonlinearity` names (csrc/activation.h); throws for any other name.
 Activation parse_nonlinearity(std::string_view nonlinearity);
 
 }  // namespace elman

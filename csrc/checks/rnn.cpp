@@ -2,6 +2,7 @@
 #include <c10/util/Exception.h>
 #include <c10/util/safe_numerics.h>
 
+#include <iterator>
 #include <string>
 
 #include "checks.h"
@@ -179,6 +180,17 @@ void check_masks(const RnnArguments& args) {
               c10::SymIntArrayRef(args.saved_sizes()), ", got ", shape_of(masks));
 }
 
+/// "'tanh', 'relu' or 'sigmoid'", and so on for all that there are.
+std::string names_of_activations() {
+  std::string names;
+  for (const ActivationInfo& info : kActivations) {
+    const bool first = &info == std::begin(kActivations);
+    const bool last = &info + 1 == std::end(kActivations);
+    names += c10::str(first ? "" : last ? " or " : ", ", "'", info.name, "'");
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string param_name(const RnnArguments& args, int64_t index) {
@@ -191,11 +203,11 @@ std::string param_name(const RnnArguments& args, int64_t index) {
 }
 
 Activation parse_nonlinearity(std::string_view nonlinearity) {
-  if (nonlinearity == "tanh") return Activation::kTanh;
-  if (nonlinearity == "relu") return Activation::kRelu;
-  if (nonlinearity == "sigmoid") return Activation::kSigmoid;
-  TORCH_CHECK_VALUE(false, "Unknown nonlinearity '", nonlinearity,
-                    "'. Select from 'tanh', 'relu' or 'sigmoid'.");
+  for (const ActivationInfo& info : kActivations) {
+    if (nonlinearity == info.name) return info.activation;
+  }
+  TORCH_CHECK_VALUE(false, "Unknown nonlinearity '", nonlinearity, "'. Select from ",
+                    names_of_activations(), ".");
 }
 
 void check_arguments(const RnnArguments& args) {

@@ -57,10 +57,10 @@ void check_dtype(const at::Tensor& input, Activation activation) {
       "input must be a float64, float32, bfloat16, float16, complex64 or complex128 tensor, "
       "got ",
       input.scalar_type());
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      !(input.is_complex() && activation == Activation::kRelu),
-      "nonlinearity 'relu' is not defined for complex input, got input of dtype ",
-      input.scalar_type());
+  const ActivationInfo& info = info_of(activation);
+  TORCH_CHECK_NOT_IMPLEMENTED(!input.is_complex() || info.not_complex.empty(), "nonlinearity '",
+                              info.name, "' is not defined for complex input (", info.not_complex,
+                              "), got input of dtype ", input.scalar_type());
 }
 
 }  // namespace elman

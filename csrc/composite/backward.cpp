@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "checks.h"
+#include "composite/activate.h"
 #include "composite/engine.h"
 #include "composite/layout.h"
 #include "composite/states.h"
@@ -25,20 +26,6 @@ namespace {
 /// The conjugate, of real numbers themselves. Tensor::conj only marks a tensor, and where a
 /// TorchDispatchMode is active kernels run below the dispatch key that minds the mark.
 at::Tensor conjugate(const at::Tensor& x) { return x.is_complex() ? at::conj_physical(x) : x; }
-
-/// f' from h = f(a), conjugated: the gradient of a holomorphic f is multiplied by the conjugate of
-/// its derivative.
-at::Tensor derivative(const at::Tensor& h, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return conjugate(1 - h * h);
-    case Activation::kRelu:
-      return h.le(0).logical_not().to(h.scalar_type());
-    case Activation::kSigmoid:
-      return conjugate(h * (1 - h));
-  }
-  TORCH_INTERNAL_ASSERT(false, "unknown activation");
-}
 
 /// The gradient of a call as a function of its states. Whether it is differentiable depends only on
 /// whether the states given are.
@@ -160,7 +147,9 @@ class Gradient {
 
   Sweep make_sweep(int64_t layer, int64_t direction) const {
     const bool reverse = direction == 1;
-    auto slope = derivative(states(layer, direction), parse_nonlinearity(args_.nonlinearity));
+    // The gradient of a holomorphic f is multiplied by the conjugate of its derivative.
+    auto slope =
+        conjugate(derivative(states(layer, direction), parse_nonlinearity(args_.nonlinearity)));
     if (layout_.packed()) slope = at::where(layout_.valid(), slope, 0);
     return {
         windows_,     reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),

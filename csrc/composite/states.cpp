@@ -5,31 +5,17 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/relu.h>
-#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/tanh.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "activation.h"
 #include "checks.h"
+#include "composite/activate.h"
 
 namespace elman::composite {
 namespace {
-
-at::Tensor activate(const at::Tensor& preactivation, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return at::tanh(preactivation);
-    case Activation::kRelu:
-      return at::relu(preactivation);
-    case Activation::kSigmoid:
-      return at::sigmoid(preactivation);
-  }
-  TORCH_INTERNAL_ASSERT(false, "unknown activation");
-}
 
 /// One layer in one direction. x: [T, B, I or D*H], h: [B, H] the initial state. Returns the states
 /// [T, B, H] and the last one made [B, H].

@@ -5,23 +5,22 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "activation.h"
 #include "as_optional.h"
 
 namespace elman::detail {
 
-/// The operators' name of an activation.
+static_assert(std::variant_size_v<Nonlinearity> == std::size(kActivations));
+
+/// The operators' name of an activation; the tags stand in the order of the list.
 inline std::string_view schema_name(const Nonlinearity& nonlinearity) {
-  struct Name {
-    std::string_view operator()(torch::enumtype::kTanh) const { return "tanh"; }
-    std::string_view operator()(torch::enumtype::kReLU) const { return "relu"; }
-    std::string_view operator()(torch::enumtype::kSigmoid) const { return "sigmoid"; }
-  };
-  return std::visit(Name{}, nonlinearity);
+  return kActivations[nonlinearity.index()].name;
 }
 
 /// What torch's modules print for a module: "elman::RNN" for an elman::RNNImpl.

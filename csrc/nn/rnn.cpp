@@ -15,7 +15,7 @@ RNNOptionsBase::RNNOptionsBase(const RNNOptions& options)
                    ? rnn_options_base_mode_t(torch::kRNN_RELU)
                    : rnn_options_base_mode_t(torch::kRNN_TANH),
                options.input_size(), options.hidden_size()),
-      has_mode_(!std::holds_alternative<torch::enumtype::kSigmoid>(options.nonlinearity())) {
+      nonlinearity_(options.nonlinearity()) {
   options_.num_layers(options.num_layers())
       .bias(options.bias())
       .batch_first(options.batch_first())
@@ -24,9 +24,10 @@ RNNOptionsBase::RNNOptionsBase(const RNNOptions& options)
 }
 
 const RNNOptionsBase::rnn_options_base_mode_t& RNNOptionsBase::mode() const {
-  TORCH_CHECK_VALUE(has_mode_,
-                    "options_base.mode: torch has none for the nonlinearity sigmoid; read "
-                    "options.nonlinearity()");
+  TORCH_CHECK_VALUE(std::holds_alternative<torch::enumtype::kTanh>(nonlinearity_) ||
+                        std::holds_alternative<torch::enumtype::kReLU>(nonlinearity_),
+                    "options_base.mode: torch has none for the nonlinearity ",
+                    detail::schema_name(nonlinearity_), "; read options.nonlinearity()");
   return options_.mode();
 }
 
@@ -86,7 +87,7 @@ void RNNImpl::pretty_print(std::ostream& stream) const {
          << ", bias=" << options.bias() << ", batch_first=" << options.batch_first()
          << ", dropout=" << options.dropout() << ", bidirectional=" << options.bidirectional();
   if (!std::holds_alternative<torch::enumtype::kTanh>(options.nonlinearity())) {
-    stream << ", nonlinearity=" << torch::enumtype::get_enum_name(options.nonlinearity());
+    stream << ", nonlinearity=" << detail::schema_name(options.nonlinearity());
   }
   if (const auto& truncation = options.truncation()) {
     stream << ", truncation=(" << truncation->k1 << ", " << truncation->k2 << ")";

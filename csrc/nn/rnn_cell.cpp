@@ -34,8 +34,10 @@ void RNNCellImpl::pretty_print(std::ostream& stream) const {
   stream << detail::printed_name(*this) << "(" << options.input_size() << ", "
          << options.hidden_size();
   if (!options.bias()) stream << ", bias=" << std::boolalpha << false;
-  if (!std::holds_alternative<torch::enumtype::kTanh>(options.nonlinearity())) {
-    stream << ", nonlinearity=" << torch::enumtype::get_enum_name(options.nonlinearity());
+  if (std::holds_alternative<torch::enumtype::kReLU>(options.nonlinearity())) {
+    stream << ", nonlinearity=kReLU";  // as torch's cell prints it
+  } else if (!std::holds_alternative<torch::enumtype::kTanh>(options.nonlinearity())) {
+    stream << ", nonlinearity=" << detail::schema_name(options.nonlinearity());
   }
   stream << ")";
 }

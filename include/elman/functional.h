@@ -26,7 +26,8 @@ namespace elman {
 ///   - num_layers: L >= 1.
 ///   - dropout: probability in [0, 1] with which an element of a layer's output, except the last
 ///     layer's, is zeroed while `train` holds.
-///   - nonlinearity: f, one of "tanh", "relu", "sigmoid".
+///   - nonlinearity: f, one of "tanh", "relu", "sigmoid", "softplus", which is log(1 + e^a), and
+///     "identity", a linear network.
 ///   - k1, k2: truncated back-propagation through time, TBPTT(k1, k2): the losses of each k1
 ///     outputs go back through at most k2 >= k1 steps (Williams & Peng 1990; Sutskever 2013). 0, 0
 ///     is full BPTT. Two directions allow k1 = k2 only. The values returned never depend on it.
@@ -38,8 +39,9 @@ namespace elman {
 /// Returns output, [T, B, D*H] (laid out as `input`), the last layer's states, and h_n, [L*D, B, H]
 /// ([L*D, H] unbatched), the final state of each layer and direction.
 ///
-/// Dtypes: float64, float32, bfloat16, float16; complex128 and complex64 (not with "relu"); the
-/// same for `input`, `hx` and `params`. Throws `c10::Error` naming the argument that is wrong.
+/// Dtypes: float64, float32, bfloat16, float16; complex128 and complex64 (not with "relu" or
+/// "softplus"); the same for `input`, `hx` and `params`. Throws `c10::Error` naming the argument
+/// that is wrong.
 ///
 /// Example:
 /// ```
@@ -76,7 +78,8 @@ ELMAN_API std::tuple<at::Tensor, at::Tensor> rnn(
 ///   - input: [B, I] or [I].
 ///   - hx: [B, H] or [H], as `input`; `std::nullopt` means zeros.
 ///   - w_ih: [H, I], w_hh: [H, H], b_ih and b_hh: [H], both or neither.
-///   - nonlinearity: f, one of "tanh", "relu", "sigmoid".
+///   - nonlinearity: f, one of "tanh", "relu", "sigmoid", "softplus", which is log(1 + e^a), and
+///     "identity", a linear network.
 ///
 /// Returns h', [B, H] or [H]. Throws `c10::Error` naming the argument that is wrong.
 ELMAN_API at::Tensor rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,

@@ -13,9 +13,21 @@
 
 namespace elman {
 
-/// The activation f of the recurrence: `torch::kTanh`, `torch::kReLU` or `torch::kSigmoid`.
+namespace enumtype {
+struct kSoftplus {};
+struct kIdentity {};
+}  // namespace enumtype
+
+/// log(1 + e^a), as a `Nonlinearity`.
+inline constexpr enumtype::kSoftplus kSoftplus;
+/// a itself (a linear network), as a `Nonlinearity`.
+inline constexpr enumtype::kIdentity kIdentity;
+
+/// The activation f of the recurrence: `torch::kTanh`, `torch::kReLU`, `torch::kSigmoid`,
+/// `elman::kSoftplus` or `elman::kIdentity`.
 using Nonlinearity =
-    std::variant<torch::enumtype::kTanh, torch::enumtype::kReLU, torch::enumtype::kSigmoid>;
+    std::variant<torch::enumtype::kTanh, torch::enumtype::kReLU, torch::enumtype::kSigmoid,
+                 enumtype::kSoftplus, enumtype::kIdentity>;
 
 /// Truncated back-propagation through time, TBPTT(k1, k2): the losses of each k1 outputs are
 /// propagated back through at most k2 steps, 1 <= k1 <= k2 (Williams & Peng 1990; Sutskever 2013).
@@ -57,8 +69,8 @@ struct RNNOptions {
   TORCH_ARG(int64_t, hidden_size);
   /// The number of recurrent layers L; each takes the outputs of the one below. Default: 1
   TORCH_ARG(int64_t, num_layers) = 1;
-  /// The activation f: ``torch::kTanh``, ``torch::kReLU`` or ``torch::kSigmoid``.
-  /// Default: ``torch::kTanh``
+  /// The activation f: ``torch::kTanh``, ``torch::kReLU``, ``torch::kSigmoid``,
+  /// ``elman::kSoftplus`` or ``elman::kIdentity``. Default: ``torch::kTanh``
   TORCH_ARG(Nonlinearity, nonlinearity) = torch::kTanh;
   /// If ``false``, the layers have no biases `bias_ih` and `bias_hh`. Default: ``true``
   TORCH_ARG(bool, bias) = true;
@@ -104,8 +116,8 @@ class ELMAN_API RNNOptionsBase {
 
   explicit RNNOptionsBase(const RNNOptions& options);
 
-  /// `torch::kRNN_TANH` or `torch::kRNN_RELU`. Throws `c10::Error` for a sigmoid, for which torch
-  /// has no mode.
+  /// `torch::kRNN_TANH` or `torch::kRNN_RELU`. Throws `c10::Error` for the other activations, for
+  /// which torch has no mode.
   const rnn_options_base_mode_t& mode() const;
 
   const int64_t& input_size() const noexcept { return options_.input_size(); }
@@ -120,7 +132,7 @@ class ELMAN_API RNNOptionsBase {
 
  private:
   torch::nn::detail::RNNOptionsBase options_;
-  bool has_mode_;
+  Nonlinearity nonlinearity_;
 };
 
 /// Options for the `RNNCell` module.
@@ -148,8 +160,8 @@ struct RNNCellOptions {
   TORCH_ARG(int64_t, hidden_size);
   /// If ``false``, the cell has no biases `bias_ih` and `bias_hh`. Default: ``true``
   TORCH_ARG(bool, bias) = true;
-  /// The activation f: ``torch::kTanh``, ``torch::kReLU`` or ``torch::kSigmoid``.
-  /// Default: ``torch::kTanh``
+  /// The activation f: ``torch::kTanh``, ``torch::kReLU``, ``torch::kSigmoid``,
+  /// ``elman::kSoftplus`` or ``elman::kIdentity``. Default: ``torch::kTanh``
   TORCH_ARG(Nonlinearity, nonlinearity) = torch::kTanh;
 };
 

@@ -80,9 +80,9 @@ class ELMAN_API RNNImpl : public torch::nn::Cloneable<RNNImpl> {
   /// Returns output, [T, B, D*H] laid out as `input`, the last layer's states, and h_n, [L*D, B, H]
   /// ([L*D, H] unbatched), the final states.
   ///
-  /// Dtypes: float64, float32, bfloat16, float16; complex128 and complex64 (not with ReLU); the
-  /// same for `input`, `hx` and the parameters. Throws `c10::Error` naming the argument that is
-  /// wrong.
+  /// Dtypes: float64, float32, bfloat16, float16; complex128 and complex64 (not with ReLU or
+  /// softplus); the same for `input`, `hx` and the parameters. Throws `c10::Error` naming the
+  /// argument that is wrong.
   std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input,
                                                    const torch::Tensor& hx = {},
                                                    const torch::Tensor& reset = {},

@@ -47,8 +47,8 @@ class ELMAN_API RNNCellImpl : public torch::nn::Cloneable<RNNCellImpl> {
   ///   - hx: [B, H] or [H], as `input`; undefined means zeros
   ///
   /// Returns h', [B, H] or [H]. Dtypes: float64, float32, bfloat16, float16; complex128 and
-  /// complex64 (not with ReLU); the same for all. Throws `c10::Error` naming the argument that is
-  /// wrong.
+  /// complex64 (not with ReLU or softplus); the same for all. Throws `c10::Error` naming the
+  /// argument that is wrong.
   torch::Tensor forward(const torch::Tensor& input, const torch::Tensor& hx = {});
 
  protected:

@@ -1,4 +1,4 @@
-// How exact the CPU's tanh and sigmoid are, for every instruction set that this machine has: in
+// How exact the CPU's activations are, for every instruction set that this machine has: in
 // units in the last place, and by what a backward pass makes of them. f' = 1 - h^2 and h (1 - h)
 // show every error of an h near 1, so they are compared with those of torch's own functions.
 #include <ATen/ops/empty.h>
@@ -182,6 +182,116 @@ TEST(SigmoidTest, IsWithinAFewUnitsInTheLastPlaceEverywhere) {
       ASSERT_LE(h[i], 1) << set.name;
     }
   }
+}
+
+/// Units in the last place of `value`'s own type, from an exact value in more digits.
+template <typename S>
+double units(S value, long double exact) {
+  const auto nearest = static_cast<S>(std::abs(exact));
+  const long double unit =
+      std::max(std::nextafter(nearest, std::numeric_limits<S>::infinity()) - nearest,
+               std::numeric_limits<S>::min() * std::numeric_limits<S>::epsilon());
+  return static_cast<double>(std::abs(value - exact) / unit);
+}
+
+long double exact_softplus(long double a) {
+  return std::max(a, 0.0L) + std::log1p(std::exp(-std::abs(a)));
+}
+
+template <typename S>
+class SoftplusTest : public testing::Test {};
+using ComputeTypes = testing::Types<float, double>;
+TYPED_TEST_SUITE(SoftplusTest, ComputeTypes);
+
+TYPED_TEST(SoftplusTest, IsWithinAFewUnitsInTheLastPlaceEverywhere) {
+  using S = TypeParam;
+  std::vector<S> x;
+  for (const float value : numbers_of_every_size()) {
+    if (std::isfinite(value)) x.push_back(static_cast<S>(value) * S(1.0625));
+  }
+  for (const InstructionSet& set : instruction_sets()) {
+    const std::vector<S> h = activate<S>(set, Activation::kSoftplus, x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const long double exact = exact_softplus(x[i]);
+      if (exact < std::numeric_limits<S>::min()) {  // vectors may count denormal numbers as zero
+        ASSERT_NEAR(h[i], static_cast<S>(exact), std::numeric_limits<S>::min()) << set.name;
+      } else {
+        ASSERT_LE(units(h[i], exact), 2.5) << set.name << " x " << x[i];
+      }
+    }
+  }
+}
+
+TYPED_TEST(SoftplusTest, DerivativeIsExactForSmallStatesToo) {
+  using S = TypeParam;
+  std::vector<S> h;
+  for (S value = S(1e-30); value < 200; value *= S(1.01)) h.push_back(value);
+  for (const InstructionSet& set : instruction_sets()) {
+    const std::vector<double> slope = slopes<S>(set, Activation::kSoftplus, h);
+    for (size_t i = 0; i < h.size(); ++i) {
+      const long double exact = -std::expm1(-static_cast<long double>(h[i]));
+      ASSERT_LE(units(static_cast<S>(slope[i]), exact), 2.5) << set.name << " h " << h[i];
+    }
+  }
+}
+
+template <typename S>
+class NarrowSoftplusTest : public testing::Test {};
+using NarrowTypes = testing::Types<c10::BFloat16, c10::Half>;
+TYPED_TEST_SUITE(NarrowSoftplusTest, NarrowTypes);
+
+/// In 16 bits a result is the exact one rounded, or its neighbour where it stands half way.
+TYPED_TEST(NarrowSoftplusTest, IsRoundedOnce) {
+  using S = TypeParam;
+  for (int first = -9; first <= 30; ++first) {
+    const std::vector<S> a = samples<S>(first);
+    for (const InstructionSet& set : instruction_sets()) {
+      const std::vector<S> h = activate<S>(set, Activation::kSoftplus, {a.begin(), a.end()});
+      const std::vector<double> slope = slopes<S>(set, Activation::kSoftplus, h);
+      for (size_t i = 0; i < a.size(); ++i) {
+        const auto exact = static_cast<double>(exact_softplus(static_cast<float>(a[i])));
+        const auto state = static_cast<double>(h[i]);
+        const double step = std::numeric_limits<S>::epsilon();
+        // Of half's denormal numbers the steps are all 2^-24.
+        const double least = std::is_same_v<S, c10::Half> ? 0x1p-25 : 0;
+        ASSERT_NEAR(state, exact, std::max(0.5001 * step * exact, 1.0001 * least)) << set.name;
+        ASSERT_NEAR(slope[i], -std::expm1(-state), 1e-6 * state) << set.name;
+      }
+    }
+  }
+}
+
+template <typename S>
+void expect_special_values(const InstructionSet& set) {
+  constexpr S kInfinity = std::numeric_limits<S>::infinity();
+  const S nan = std::numeric_limits<S>::quiet_NaN();
+  const std::vector<S> a{kInfinity, -kInfinity, nan, S(0), S(-0.0), S(1000), S(-1000)};
+  const std::vector<S> h = activate<S>(set, Activation::kSoftplus, a);
+  EXPECT_EQ(h[0], kInfinity) << set.name;
+  EXPECT_EQ(h[1], 0) << set.name;
+  EXPECT_TRUE(std::isnan(h[2])) << set.name;
+  EXPECT_EQ(h[3], static_cast<S>(std::log(2.0))) << set.name;
+  EXPECT_EQ(h[4], h[3]) << set.name;
+  EXPECT_EQ(h[5], 1000) << set.name;
+  EXPECT_EQ(h[6], 0) << set.name;
+  const std::vector<double> slope = slopes<S>(set, Activation::kSoftplus, h);
+  EXPECT_EQ(slope[0], 1) << set.name;
+  EXPECT_EQ(slope[1], 0) << set.name;
+  EXPECT_TRUE(std::isnan(slope[2])) << set.name;
+  EXPECT_NEAR(slope[3], 0.5, std::numeric_limits<S>::epsilon()) << set.name;
+  EXPECT_EQ(slope[5], 1) << set.name;
+  EXPECT_EQ(slope[6], 0) << set.name;
+
+  const std::vector<S> same = activate<S>(set, Activation::kIdentity, a);
+  const std::vector<double> ones = slopes<S>(set, Activation::kIdentity, a);
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_TRUE(same[i] == a[i] || (std::isnan(same[i]) && i == 2)) << set.name;
+    EXPECT_EQ(ones[i], 1) << set.name;
+  }
+}
+
+TYPED_TEST(SoftplusTest, AndIdentityOfSpecialValues) {
+  for (const InstructionSet& set : instruction_sets()) expect_special_values<TypeParam>(set);
 }
 
 }  // namespace

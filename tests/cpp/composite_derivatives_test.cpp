@@ -131,7 +131,7 @@ TEST(CompositeDerivatives, OfTheTruncatedGradientAreExact) {
     for (const int64_t directions : {1, 2}) {
       for (const auto& [k1, k2] : {Truncation{0, 0}, {1, 1}, {2, 2}, {3, 3}, {1, 3}, {2, 5}}) {
         if (directions == 2 && k1 != k2) continue;
-        for (const std::string nonlinearity : {"tanh", "relu", "sigmoid"}) {
+        for (const std::string& nonlinearity : brute_force::kNonlinearities) {
           auto call = make_call({5, 2, 2, 3, layers, directions}, nonlinearity, k1 < 3);
           std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
           call.dropout = 0.3;

@@ -71,7 +71,7 @@ TEST(Composite, TruncatedGradientsMatchBruteForce) {
         }
         for (const auto& [k1, k2] : truncations) {
           ++variant;
-          const std::string nonlinearity = std::vector{"tanh", "relu", "sigmoid"}[variant % 3];
+          const std::string& nonlinearity = brute_force::kNonlinearities[variant % 5];
           const Sizes sizes{steps,           1 + variant % 2, 1 + variant % 4,
                             1 + variant % 5, layers,          directions};
           auto call = make_call(sizes, nonlinearity, variant % 4 < 2, variant % 7 < 4);
@@ -148,7 +148,7 @@ TEST(Composite, ResetAndCarryScaleMatchBruteForce) {
 
 TEST(Composite, ComplexMatchesBruteForce) {
   torch::manual_seed(5);
-  for (const std::string nonlinearity : {"tanh", "sigmoid"}) {
+  for (const std::string nonlinearity : {"tanh", "sigmoid", "identity"}) {
     for (const auto& [k1, k2] : {Truncation{0, 0}, {2, 2}, {2, 5}}) {
       for (const int64_t directions : {1, 2}) {
         if (directions == 2 && k1 != k2) continue;

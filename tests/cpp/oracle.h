@@ -41,14 +41,19 @@ struct Result {
 
 namespace brute_force {
 
+inline const std::vector<std::string> kNonlinearities{"tanh", "relu", "sigmoid", "softplus",
+                                                      "identity"};
+
 /// The states of one sequence by [cell][step], each [H]; undefined where a step was not run.
 using Sequence = std::vector<std::vector<torch::Tensor>>;
 
 inline torch::Tensor activate(const std::string& nonlinearity, const torch::Tensor& a) {
   if (nonlinearity == "tanh") return torch::tanh(a);
   if (nonlinearity == "relu") return torch::relu(a);
-  TORCH_CHECK(nonlinearity == "sigmoid", "the oracle has no nonlinearity '", nonlinearity, "'");
-  return torch::sigmoid(a);
+  if (nonlinearity == "sigmoid") return torch::sigmoid(a);
+  if (nonlinearity == "softplus") return torch::relu(a) + torch::log1p(torch::exp(-torch::abs(a)));
+  TORCH_CHECK(nonlinearity == "identity", "the oracle has no nonlinearity '", nonlinearity, "'");
+  return a;
 }
 
 /// Runs the steps first ... last (0-based) of row b, step by step. At a border inside the sequence

@@ -111,8 +111,9 @@ std::vector<Case> options(Case base) {
     change(c);
     cases.push_back(c);
   };
-  with([](Case& c) { c.activation = Activation::kRelu; });
-  with([](Case& c) { c.activation = Activation::kSigmoid; });
+  for (const ActivationInfo& info : kActivations) {
+    if (info.activation != base.activation) with([&](Case& c) { c.activation = info.activation; });
+  }
   with([](Case& c) { c.bias = c.hx = c.grad_output = false; });
   with([](Case& c) { c.grad_h_n = false, c.computed_gradient = true; });
   for (const bool reverse : {false, true}) {

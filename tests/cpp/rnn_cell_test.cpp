@@ -87,12 +87,21 @@ TEST_P(CellEqualsTorch, ArchivesCloneAndPrinting) {
   EXPECT_EQ(printed(*ours), "elman" + printed(*theirs).substr(std::string("torch::nn").size()));
 }
 
+TEST(RNNCell, PrintsAsInPython) {
+  const elman::RNNCell cell(RNNCellOptions(2, 3).nonlinearity(elman::kSoftplus));
+  EXPECT_EQ(printed(*cell), "elman::RNNCell(2, 3, nonlinearity=softplus)");
+}
+
 INSTANTIATE_TEST_SUITE_P(Options, CellEqualsTorch,
                          testing::Combine(testing::Bool(), testing::Bool()));
 
-TEST(RNNCell, IsOneStepOfRNNUnbatchedToo) {
-  elman::RNNCell cell(RNNCellOptions(kInput, kHidden).nonlinearity(torch::kSigmoid));
-  elman::RNN rnn(elman::RNNOptions(kInput, kHidden).nonlinearity(torch::kSigmoid));
+class CellOf : public testing::TestWithParam<elman::Nonlinearity> {};
+INSTANTIATE_TEST_SUITE_P(Activations, CellOf,
+                         testing::Values(torch::kSigmoid, elman::kSoftplus, elman::kIdentity));
+
+TEST_P(CellOf, IsOneStepOfRNNUnbatchedToo) {
+  elman::RNNCell cell(RNNCellOptions(kInput, kHidden).nonlinearity(GetParam()));
+  elman::RNN rnn(elman::RNNOptions(kInput, kHidden).nonlinearity(GetParam()));
   cell->to(torch::kDouble);
   rnn->to(torch::kDouble);
   {

@@ -11,8 +11,10 @@
 #include <sstream>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include "oracle.h"
 #include "testing.h"
 
 namespace {
@@ -28,6 +30,10 @@ using torch::Tensor;
 using torch::nn::utils::rnn::PackedSequence;
 
 constexpr int64_t kSteps = 7, kBatch = 3, kInput = 4, kHidden = 5;
+
+/// The activations that torch::nn::RNN has not.
+const std::vector<std::pair<elman::Nonlinearity, std::string>> kOwnActivations{
+    {torch::kSigmoid, "sigmoid"}, {elman::kSoftplus, "softplus"}, {elman::kIdentity, "identity"}};
 
 torch::nn::RNNOptions small_options() { return {kInput, kHidden}; }
 
@@ -178,16 +184,18 @@ TEST(RNNModule, OptionsBaseIsTorchs) {
     EXPECT_EQ(ours->options_base.bidirectional(), theirs->options_base.bidirectional());
     EXPECT_EQ(ours->options_base.proj_size(), theirs->options_base.proj_size());
   }
-  const elman::RNN sigmoid(RNNOptions(2, 3).nonlinearity(torch::kSigmoid));
-  EXPECT_EQ(sigmoid->options_base.proj_size(), 0);
-  EXPECT_ERROR(sigmoid->options_base.mode(), "torch has none for the nonlinearity sigmoid");
+  for (const auto& [tag, name] : kOwnActivations) {
+    const elman::RNN rnn(RNNOptions(2, 3).nonlinearity(tag));
+    EXPECT_EQ(rnn->options_base.proj_size(), 0);
+    EXPECT_ERROR(rnn->options_base.mode(), "torch has none for the nonlinearity " + name);
+  }
 }
 
 TEST(RNNModule, PrintsWhatTorchDoesNotHave) {
   const elman::RNN rnn(RNNOptions(2, 3).nonlinearity(torch::kSigmoid).truncation(4, 8));
   EXPECT_EQ(printed(*rnn),
             "elman::RNN(input_size=2, hidden_size=3, num_layers=1, bias=true, batch_first=false, "
-            "dropout=0, bidirectional=false, nonlinearity=kSigmoid, truncation=(4, 8))");
+            "dropout=0, bidirectional=false, nonlinearity=sigmoid, truncation=(4, 8))");
 }
 
 TEST(RNNModule, FreeFunctionIsTheSameWithWeightsOfOnesOwn) {
@@ -222,21 +230,24 @@ TEST(RNNModule, Unbatched) {
   EXPECT_TRUE(close(x.grad(), x_theirs.grad()));
 }
 
-TEST(RNNModule, SigmoidIsTheFormula) {
-  elman::RNN rnn(RNNOptions(kInput, kHidden).nonlinearity(torch::kSigmoid));
-  rnn->to(torch::kDouble);
-  const auto w = rnn->named_parameters();
-  const Tensor x = random({kSteps, kBatch, kInput});
-  Tensor h = torch::zeros({kBatch, kHidden}, torch::kDouble);
-  std::vector<Tensor> states;
-  for (const Tensor& x_t : x.unbind()) {
-    h = torch::sigmoid(x_t.matmul(w["weight_ih_l0"].t()) + w["bias_ih_l0"] +
-                       h.matmul(w["weight_hh_l0"].t()) + w["bias_hh_l0"]);
-    states.push_back(h);
+TEST(RNNModule, WhatTorchHasNotIsTheFormula) {
+  for (const auto& [tag, name] : kOwnActivations) {
+    elman::RNN rnn(RNNOptions(kInput, kHidden).nonlinearity(tag));
+    rnn->to(torch::kDouble);
+    const auto w = rnn->named_parameters();
+    const Tensor x = random({kSteps, kBatch, kInput});
+    Tensor h = torch::zeros({kBatch, kHidden}, torch::kDouble);
+    std::vector<Tensor> states;
+    for (const Tensor& x_t : x.unbind()) {
+      h = elman_test::brute_force::activate(name,
+                                            x_t.matmul(w["weight_ih_l0"].t()) + w["bias_ih_l0"] +
+                                                h.matmul(w["weight_hh_l0"].t()) + w["bias_hh_l0"]);
+      states.push_back(h);
+    }
+    const auto [output, h_n] = rnn->forward(x);
+    EXPECT_TRUE(close(output, torch::stack(states))) << name;
+    EXPECT_TRUE(close(h_n[0], h)) << name;
   }
-  const auto [output, h_n] = rnn->forward(x);
-  EXPECT_TRUE(close(output, torch::stack(states)));
-  EXPECT_TRUE(close(h_n[0], h));
 }
 
 TEST(RNNModule, DropoutOnlyWhileTrainingAndFromTheSameSeed) {

@@ -36,7 +36,7 @@ Call make_masked_call(const Sizes& sizes, const std::vector<int64_t>& lengths, b
                       bool carry_scale, bool dropout) {
   static int variant = 0;
   ++variant;
-  Call call = make_call(sizes, std::vector{"tanh", "relu", "sigmoid"}[variant % 3], variant % 4 > 0,
+  Call call = make_call(sizes, brute_force::kNonlinearities[variant % 5], variant % 4 > 0,
                         variant % 2 == 0);
   Problem& p = call.problem;
   for (auto& param : p.params) param /= std::sqrt(static_cast<double>(param.size(-1)) / 4);

@@ -193,7 +193,8 @@ TEST(WrongCalls, Options) {
          }
          c.nonlinearity = "relu";
        },
-       "nonlinearity 'relu' is not defined for complex input", Kind::kError},
+       "nonlinearity 'relu' is not defined for complex input (complex numbers have no order)",
+       Kind::kError},
       {&kData, [](Call& c) { c.nonlinearity = ""; }, "Unknown nonlinearity ''"},
       {&kData, [](Call& c) { c.k1 = 2, c.k2 = 1; }, "k2 must be at least k1"},
       {&kData,

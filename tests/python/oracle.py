@@ -9,7 +9,15 @@ import dataclasses
 
 import torch
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+ACTIVATIONS = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "softplus": lambda a: a.clamp(min=0) + torch.log1p(torch.exp(-abs(a))),
+    "identity": lambda a: a,
+}
+#: Those that torch.nn.RNN has not.
+OWN = ("sigmoid", "softplus", "identity")
 
 
 @dataclasses.dataclass

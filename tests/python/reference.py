@@ -22,6 +22,7 @@ FUNCTIONS = {
     "tanh": (np.tanh, lambda y: 1.0 - y**2),
     "sigmoid": (lambda a: 1.0 / (1.0 + np.exp(-a)), lambda y: y * (1.0 - y)),
     "relu": (lambda a: np.maximum(a, 0.0), lambda y: (y > 0.0).astype(y.dtype)),
+    "softplus": (lambda a: np.logaddexp(a, 0.0), lambda y: 1.0 - np.exp(-y)),
 }
 
 

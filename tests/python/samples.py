@@ -189,6 +189,8 @@ REPRESENTATIVE = [
     Case(lengths=(6, 4, 4, 2), num_layers=2, k1=2, k2=4, nonlinearity="sigmoid"),
     Case(lengths=(5, 3, 3), bidirectional=True, num_layers=2, k1=2, k2=2),
     Case(dtype=torch.float32, num_layers=2),
+    Case(steps=7, nonlinearity="softplus", num_layers=2, k1=2, k2=3),
+    Case(nonlinearity="identity", bidirectional=True),
 ]
 
 

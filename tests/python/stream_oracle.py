@@ -11,12 +11,14 @@ import dataclasses
 
 import elman
 import torch
+from oracle import ACTIVATIONS
 
-F = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 DERIVATIVE = {
     "tanh": lambda h: 1 - h * h,
     "relu": lambda h: (h > 0).to(h.dtype),
     "sigmoid": lambda h: h * (1 - h),
+    "softplus": lambda h: 1 - torch.exp(-h),
+    "identity": torch.ones_like,
 }
 
 
@@ -77,7 +79,7 @@ class StreamOracle:
             for layer in range(self.num_layers):
                 w_x, w_h, b = self.cell(layer)
                 entering = torch.where(border.unsqueeze(1), 0, self.state[layer])
-                made = F[self.nonlinearity](given @ w_x.T + entering @ w_h.T + b)
+                made = ACTIVATIONS[self.nonlinearity](given @ w_x.T + entering @ w_h.T + b)
                 step.inputs.append(given)
                 step.entering.append(entering)
                 step.made.append(made)

@@ -1,6 +1,7 @@
 """Exported programs without elman's operators. In the tools themselves: tests/elsewhere."""
 
 import elman
+import oracle
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
@@ -28,7 +29,7 @@ def randn(*sizes):
     return torch.randn(sizes, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "sigmoid"])
+@pytest.mark.parametrize("nonlinearity", oracle.ACTIVATIONS)
 @pytest.mark.parametrize("bias", [False, True])
 def test_stack(nonlinearity, bias):
     rnn = elman.RNN(

@@ -79,6 +79,7 @@ def assert_within_roundings(sample, reference):
         {"num_layers": 2, "bidirectional": True, "k1": 2, "k2": 2, "batch_first": True},
         {"lengths": (5, 3, 1), "k1": 2, "k2": 3},
         {"reset": True, "carry_scale": "rows", "nonlinearity": "sigmoid"},
+        {"num_layers": 2, "nonlinearity": "identity"},
     ],
     ids=str,
 )
@@ -90,7 +91,7 @@ def test_complex_calls_equal_brute_force(options):
     assert_close(sample.gradients(), oracle.gradients(sample))
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "identity"])
 def test_complex_gradients_under_a_dispatch_mode(nonlinearity):
     """Below a TorchDispatchMode nobody minds the mark that Tensor.conj leaves on a tensor."""
 

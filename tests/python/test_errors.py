@@ -112,18 +112,22 @@ RNN_DEFECTS = [
     (
         {"nonlinearity": "elu"},
         ValueError,
-        "Unknown nonlinearity 'elu'.*'tanh', 'relu' or 'sigmoid'",
+        "Unknown nonlinearity 'elu'.*'tanh', 'relu', 'sigmoid', 'softplus' or 'identity'",
     ),
-    (
-        {
-            "input": torch.zeros(T, B, I, dtype=torch.complex64),
-            "hx": None,
-            "params": params(dtype=torch.complex64),
-            "nonlinearity": "relu",
-        },
-        NotImplementedError,
-        "nonlinearity 'relu' is not defined for complex input, got input of dtype ComplexFloat",
-    ),
+    *[
+        (
+            {
+                "input": torch.zeros(T, B, I, dtype=torch.complex64),
+                "hx": None,
+                "params": params(dtype=torch.complex64),
+                "nonlinearity": name,
+            },
+            NotImplementedError,
+            rf"nonlinearity '{name}' is not defined for complex input \({reason}.*\), got input of "
+            "dtype ComplexFloat",
+        )
+        for name, reason in (("relu", "complex numbers have no order"), ("softplus", "log"))
+    ],
     ({"k1": 0, "k2": 3}, ValueError, "k1 must be at least 1"),
     ({"k1": -1, "k2": 3}, ValueError, "k1 must be at least 1"),
     ({"k1": 3, "k2": 0}, ValueError, "k2 must be at least k1"),

@@ -125,7 +125,10 @@ OF_A_CLASS = {
     "ensemble": ensemble,
     "skip_init": lambda kind: torch.nn.utils.skip_init(kind, 4, 6),
     "swap_tensors": loaded_by_swapping,
-    "sigmoid": lambda kind: kind(4, 6, nonlinearity="sigmoid"),
+    **{
+        name: lambda kind, name=name: kind(4, 6, nonlinearity=name)
+        for name in ("sigmoid", "softplus", "identity")
+    },
 }
 TORCH_FAILS = OF_A_CLASS | {
     name: lambda kind, use=use: use(kind(4, 6)) for name, use in OF_A_MODULE.items()

@@ -16,6 +16,8 @@ SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
 TRUNCATED = [
     Case(**SMALL, k1=1, k2=2),
     Case(**SMALL, num_layers=2, k1=1, k2=3, nonlinearity="sigmoid"),
+    Case(**SMALL, num_layers=2, k1=1, k2=3, nonlinearity="softplus"),
+    Case(**SMALL, nonlinearity="identity"),
     Case(**SMALL, num_layers=2, k1=2, k2=2, bidirectional=True, batch_first=True),
     Case(**SMALL, num_layers=2, k1=2, k2=3, reset=True, carry_scale="rows"),
     Case(**SMALL, num_layers=2, k1=1, k2=2, lengths=(4, 2)),

@@ -11,6 +11,8 @@ ACTIVATIONS = {
     "tanh": np.tanh,
     "relu": lambda a: np.maximum(a, 0),
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "softplus": lambda a: np.logaddexp(a, 0),
+    "identity": lambda a: a,
 }
 BATCH_FIRST = {"keras", "flax", "paddle", "mlx"}
 RELU = {"haiku", "mxnet"}

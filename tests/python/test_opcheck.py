@@ -1,5 +1,6 @@
 """torch.library.opcheck, all of its checks, on every operator, internal ones included."""
 
+import oracle
 import pytest
 import torch
 from samples import REPRESENTATIVE, Case, make
@@ -93,7 +94,7 @@ def test_rnn_backward(case, wanted):
 @pytest.mark.parametrize("batch", [(), (3,)], ids=["unbatched", "batched"])
 @pytest.mark.parametrize("has_hx", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "sigmoid"])
+@pytest.mark.parametrize("nonlinearity", oracle.ACTIVATIONS)
 def test_rnn_cell(batch, has_hx, bias, nonlinearity):
     shapes = [(*batch, 4), (*batch, 6) if has_hx else None, (6, 4), (6, 6), *([(6,), (6,)] * bias)]
     args = [

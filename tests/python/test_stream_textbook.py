@@ -7,6 +7,7 @@ import elman
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import ACTIVATIONS
 from samples import assert_close
 from stream_oracle import nudge, oracle_of, random_rnn
 
@@ -40,7 +41,7 @@ def plans(draw):
             "input_size": draw(st.integers(1, 4)),
             "hidden_size": draw(st.integers(1, 5)),
             "num_layers": layers,
-            "nonlinearity": draw(st.sampled_from(["tanh", "relu", "sigmoid"])),
+            "nonlinearity": draw(st.sampled_from(list(ACTIVATIONS))),
             "bias": draw(st.booleans()),
             "batch_first": draw(st.booleans()),
             "dropout": 0.4 if dropout else 0.0,

@@ -135,9 +135,10 @@ def test_lost_truncation_is_warned_of_and_reported():
 
 
 @pytest.mark.parametrize("kind", [elman.RNN, elman.RNNCell])
-def test_a_sigmoid_is_refused_and_nothing_changed(kind):
-    model = torch.nn.ModuleDict({"a": elman.RNN(4, 6), "b": kind(4, 6, nonlinearity="sigmoid")})
-    message = f"b: elman.{kind.__name__} has the nonlinearity 'sigmoid'; expected 'tanh' or 'relu'"
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "identity"])
+def test_what_torch_has_not_is_refused_and_nothing_changed(kind, name):
+    model = torch.nn.ModuleDict({"a": elman.RNN(4, 6), "b": kind(4, 6, nonlinearity=name)})
+    message = f"b: elman.{kind.__name__} has the nonlinearity '{name}'; expected 'tanh' or 'relu'"
     with pytest.raises(ValueError, match=message):
         elman.to_torch(model)
     assert type(model["a"]) is elman.RNN

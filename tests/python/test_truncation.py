@@ -183,7 +183,7 @@ def cases(draw):
         bidirectional=bidirectional,
         bias=draw(st.booleans()),
         batch_first=batch_first,
-        nonlinearity=draw(st.sampled_from(["tanh", "relu", "sigmoid"])),
+        nonlinearity=draw(st.sampled_from(list(oracle.ACTIVATIONS))),
         k1=k1,
         k2=k2,
         batched=bool(lengths) or draw(st.booleans()),
@@ -201,7 +201,7 @@ def test_any_call_equals_brute_force(case):
     assert_equals_brute_force(make(case))
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "relu"])
+@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "relu", "softplus", "identity"])
 @pytest.mark.parametrize("output", ["identity", "sigmoid", "tanh"])
 @pytest.mark.parametrize("truncation", [None, (1, 1), (1, 4), (2, 3), (3, 3)], ids=str)
 def test_equals_the_textbook(nonlinearity, output, truncation):

@@ -133,7 +133,7 @@ def batches(draw):
         num_layers=draw(st.integers(1, 2)),
         bias=draw(st.booleans()),
         hx=draw(st.booleans()),
-        nonlinearity=draw(st.sampled_from(["tanh", "relu", "sigmoid"])),
+        nonlinearity=draw(st.sampled_from(list(oracle.ACTIVATIONS))),
         reset=not packed and draw(st.booleans()),
         carry_scale=draw(st.sampled_from(scales)),
         hidden_size=3,

@@ -2,20 +2,10 @@
 
 import operator
 
-__all__ = ["Truncation", "check_nonlinearity", "parse_truncation"]
+__all__ = ["Truncation", "parse_truncation"]
 
 #: None is full BPTT; k is TBPTT(k, k); (k1, k2) is TBPTT(k1, k2).
 Truncation = None | int | tuple[int, int]
-
-_NONLINEARITIES = ("tanh", "relu", "sigmoid")
-
-
-def check_nonlinearity(nonlinearity: str) -> None:
-    """Raises ValueError, in torch's words, unless `nonlinearity` is the name of one."""
-    if nonlinearity not in _NONLINEARITIES:
-        raise ValueError(
-            f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh', 'relu' or 'sigmoid'."
-        )
 
 
 def parse_truncation(truncation: Truncation, bidirectional: bool) -> tuple[int, int]:

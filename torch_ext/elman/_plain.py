@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+from elman._activations import ACTIVATIONS
 
 
 class Cell(NamedTuple):
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
         if reset is not None:
             state = state.masked_fill(reset, 0)
         # In this order: OpenVINO 2026.4 adds wrongly inside of a loop if the product comes second.
-        return ACTIVATIONS[self.nonlinearity](torch.mm(state, w_hh_t) + projected)
+        return ACTIVATIONS[self.nonlinearity].plain(torch.mm(state, w_hh_t) + projected)
 
 
 Run = Callable[[Tensor, Tensor, Cell, Tensor | None], tuple[Tensor, Tensor]]
@@ -233,7 +233,7 @@ def decompositions(run: Run) -> dict[torch._ops.OpOverload, Callable]:
             hx = _zeros(input.size(0), w_hh)
         products = [torch.nn.functional.linear(input, w_ih, b_ih)]
         products.append(torch.nn.functional.linear(hx, w_hh, b_hh))
-        state = ACTIVATIONS[nonlinearity](products[0] + products[1])
+        state = ACTIVATIONS[nonlinearity].plain(products[0] + products[1])
         return state if batched else state.squeeze(0)
 
     return {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.nn.utils import parametrize
 
+from elman._activations import OF_TORCH
 from elman.rnn import RNN
 from elman.rnn_cell import RNNCell
 
@@ -99,7 +100,7 @@ def convert(
     candidates = list(_candidates(module, _TO_ELMAN))
     for child, names, old in candidates:
         reason = _reason_to_leave(child, old, _TO_ELMAN)
-        if not reason and old is torch.nn.RNNCell and child.nonlinearity not in ("tanh", "relu"):
+        if not reason and old is torch.nn.RNNCell and child.nonlinearity not in OF_TORCH:
             reason = (
                 f"its nonlinearity is {child.nonlinearity!r}, which torch refuses too when it is "
                 "called"
@@ -135,8 +136,8 @@ def to_torch(
         `module` itself
 
     Raises:
-        ValueError: a module's nonlinearity is a sigmoid, which torch.nn.RNN has not; nothing was
-            changed
+        ValueError: a module's nonlinearity is none that torch.nn.RNN has ('tanh' and 'relu');
+            nothing was changed
         TypeError: as :func:`convert`
 
     Example::
@@ -152,7 +153,7 @@ def to_torch(
         for child, names, old in _candidates(module, _TO_TORCH)
     ]
     for child, names, old, reason in candidates:
-        if not reason and child.nonlinearity not in ("tanh", "relu"):
+        if not reason and child.nonlinearity not in OF_TORCH:
             raise ValueError(
                 f"{_where(names)}: {_full_name(old)} has the nonlinearity {child.nonlinearity!r}; "
                 f"expected 'tanh' or 'relu', the only ones of {_full_name(_TO_TORCH[old])}"

@@ -55,8 +55,8 @@ def load_from(
         weights: what the library has for one layer; a list of that for a stack of layers; and in
             place of a layer a pair ``(forward, backward)`` for two directions, where the library
             does not keep both in one
-        nonlinearity: ``'tanh'``, ``'relu'`` or ``'sigmoid'``. Default: the library's own, which is
-            relu in Haiku and MXNet and tanh in the others
+        nonlinearity: as of :class:`elman.RNN`; what Keras calls ``'linear'`` is ``'identity'``.
+            Default: the library's own, which is relu in Haiku and MXNet and tanh in the others
         batch_first: as of :class:`elman.RNN`. Default: as the library's own sequences are: True for
             Keras, Flax, Paddle and MLX, False for the others
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from elman import _plain
+from elman._activations import ACTIVATIONS
 from elman._on_import import on_import
 
 __all__ = ["FORMS", "export", "use_form"]
@@ -52,6 +53,17 @@ def _rnn_node(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Ten
             "pass it"
         )
     steps, batch, hidden_size = x.size(0), x.size(1), cell.w_hh.size(0)
+    activation = ACTIVATIONS[cell.nonlinearity]
+    attributes = {
+        "hidden_size": hidden_size,
+        "direction": "forward",
+        "activations": [activation.onnx],
+    }
+    if activation.alpha is not None:
+        attributes |= {
+            "activation_alpha": [activation.alpha],
+            "activation_beta": [activation.beta],
+        }
     states, final = torch.onnx.ops.symbolic_multi_out(
         "RNN",
         (
@@ -62,11 +74,7 @@ def _rnn_node(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Ten
             None,
             state.unsqueeze(0),
         ),
-        {
-            "hidden_size": hidden_size,
-            "direction": "forward",
-            "activations": [cell.nonlinearity.capitalize()],
-        },
+        attributes,
         dtypes=(x.dtype, x.dtype),
         shapes=([steps, 1, batch, hidden_size], [1, batch, hidden_size]),
     )

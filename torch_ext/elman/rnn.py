@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
+from elman._activations import check_nonlinearity
 from elman._jagged import from_packed, to_packed
-from elman._options import Truncation, check_nonlinearity, parse_truncation
+from elman._options import Truncation, parse_truncation
 from elman._received import receiver_of
 from elman._tracing import as_leaf, first_proxy
 
@@ -28,7 +29,7 @@ def _refuse_reset_and_carry_scale(
 
 
 class RNN(torch.nn.RNNBase):
-    r"""A multi-layer Elman RNN (Elman 1990) with tanh, ReLU or sigmoid non-linearity.
+    r"""A multi-layer Elman RNN (Elman 1990) with one of five activations f.
 
     For each element of the input sequence each layer computes
 
@@ -44,7 +45,8 @@ class RNN(torch.nn.RNNBase):
         input_size: The number of expected features in the input `x`
         hidden_size: The number of features in the hidden state `h`
         num_layers: Number of recurrent layers. Default: 1
-        nonlinearity: ``'tanh'``, ``'relu'`` or ``'sigmoid'``. Default: ``'tanh'``
+        nonlinearity: ``'tanh'``, ``'relu'``, ``'sigmoid'``, ``'softplus'``, `log(1 + e^a)`, or
+            ``'identity'``, a linear network. Default: ``'tanh'``
         bias: If ``False``, then the layer does not use bias weights. Default: ``True``
         batch_first: If ``True``, then the batched input and output tensors are provided as
             `(batch, seq, feature)`. Default: ``False``

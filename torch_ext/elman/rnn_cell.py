@@ -5,14 +5,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from elman._options import check_nonlinearity
+from elman._activations import check_nonlinearity
 from elman._tracing import as_leaf, first_proxy
 
 __all__ = ["RNNCell"]
 
 
 class RNNCell(torch.nn.RNNCellBase):
-    r"""An Elman RNN cell with tanh, ReLU or sigmoid non-linearity: one step of :class:`elman.RNN`.
+    r"""An Elman RNN cell: one step of :class:`elman.RNN`.
 
     .. math::
         h' = f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})
@@ -24,7 +24,8 @@ class RNNCell(torch.nn.RNNCellBase):
         input_size: The number of expected features in the input `x`
         hidden_size: The number of features in the hidden state `h`
         bias: If ``False``, then the layer does not use bias weights. Default: ``True``
-        nonlinearity: ``'tanh'``, ``'relu'`` or ``'sigmoid'``. Default: ``'tanh'``
+        nonlinearity: f, ``'tanh'``, ``'relu'``, ``'sigmoid'``, ``'softplus'`` or ``'identity'``.
+            Default: ``'tanh'``
 
     Inputs: input, hx
         * **input**: `(B, H_in)` or `(H_in)`

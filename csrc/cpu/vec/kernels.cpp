@@ -36,6 +36,13 @@ inline Vectorized<C> sigmoid(const Vectorized<C>& a) {
   return Vec::blendv(at::vec::fnmadd(e, q, e), Vec(C(1)) - q, a >= Vec(C(0)));
 }
 
+/// log(1 + e^a) as max(a, 0) + log(1 + e^-|a|): no overflow, and exact for small h too.
+template <typename C>
+inline Vectorized<C> softplus(const Vectorized<C>& a) {
+  using Vec = Vectorized<C>;
+  return at::vec::clamp_min(a, Vec(C(0))) + (a | Vec(C(-0.0))).exp().log1p();
+}
+
 /// f of what is going to be stored as S.
 template <Activation kActivation, typename S, typename C>
 inline Vectorized<C> apply(const Vectorized<C>& a) {
@@ -44,9 +51,13 @@ inline Vectorized<C> apply(const Vectorized<C>& a) {
     return tanh_as<S>(a);
   } else if constexpr (kActivation == Activation::kRelu) {
     return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
-  } else {
-    static_assert(kActivation == Activation::kSigmoid);
+  } else if constexpr (kActivation == Activation::kSigmoid) {
     return sigmoid(a);
+  } else if constexpr (kActivation == Activation::kSoftplus) {
+    return softplus(a);
+  } else {
+    static_assert(kActivation == Activation::kIdentity);
+    return a;
   }
 }
 
@@ -58,12 +69,17 @@ inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorize
     return error * ((Vec(C(1)) - h) * (Vec(C(1)) + h));  // 1 - h is exact near 1, h^2 is not
   } else if constexpr (kActivation == Activation::kRelu) {
     return Vec::blendv(error, Vec(C(0)), h <= Vec(C(0)));  // selected, so that NaN passes
-  } else {
-    static_assert(kActivation == Activation::kSigmoid);
+  } else if constexpr (kActivation == Activation::kSigmoid) {
     return error * h * (Vec(C(1)) - h);
+  } else if constexpr (kActivation == Activation::kSoftplus) {
+    return error * h.neg().expm1().neg();  // 1 - e^-h, exact for small h
+  } else {
+    static_assert(kActivation == Activation::kIdentity);
+    return error;
   }
 }
 
+/// Calls function with the activation as a constant.
 template <typename Function>
 inline void with_activation(Activation activation, const Function& function) {
   switch (activation) {
@@ -73,6 +89,10 @@ inline void with_activation(Activation activation, const Function& function) {
       return function(std::integral_constant<Activation, Activation::kRelu>());
     case Activation::kSigmoid:
       return function(std::integral_constant<Activation, Activation::kSigmoid>());
+    case Activation::kSoftplus:
+      return function(std::integral_constant<Activation, Activation::kSoftplus>());
+    case Activation::kIdentity:
+      return function(std::integral_constant<Activation, Activation::kIdentity>());
   }
 }
 

@@ -72,27 +72,17 @@ ELMAN_DEVICE void for_each_value(C* v, const Each& each) {
 /// f of kCount values: one switch for all of them, so that they are computed side by side.
 template <int kCount, typename C>
 ELMAN_DEVICE void activate_all(C* v, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return for_each_value<kCount>(v, [](C x) { return activate(x, Activation::kTanh); });
-    case Activation::kRelu:
-      return for_each_value<kCount>(v, [](C x) { return activate(x, Activation::kRelu); });
-    case Activation::kSigmoid:
-      return for_each_value<kCount>(v, [](C x) { return activate(x, Activation::kSigmoid); });
-  }
+  with_activation(activation, [v](auto f) {
+    for_each_value<kCount>(v, [](C x) { return activate<decltype(f)::value>(x); });
+  });
 }
 
 /// f' from kCount states.
 template <int kCount, typename C>
 ELMAN_DEVICE void slope_all(C* h, Activation activation) {
-  switch (activation) {
-    case Activation::kTanh:
-      return for_each_value<kCount>(h, [](C x) { return slope(x, Activation::kTanh); });
-    case Activation::kRelu:
-      return for_each_value<kCount>(h, [](C x) { return slope(x, Activation::kRelu); });
-    case Activation::kSigmoid:
-      return for_each_value<kCount>(h, [](C x) { return slope(x, Activation::kSigmoid); });
-  }
+  with_activation(activation, [h](auto f) {
+    for_each_value<kCount>(h, [](C x) { return slope<decltype(f)::value>(x); });
+  });
 }
 
 // What run_recurrence (recurrence.h) asks of a pass. `feature` is always the same in a thread.

@@ -39,6 +39,10 @@ double activation_of(Activation activation, double x) {
       return std::max(x, 0.0);
     case Activation::kSigmoid:
       return 1 / (1 + std::exp(-x));
+    case Activation::kSoftplus:
+      return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+    case Activation::kIdentity:
+      return x;
   }
   __builtin_unreachable();
 }
@@ -50,6 +54,10 @@ double derivative_of(Activation activation, double h) {
       return h > 0;
     case Activation::kSigmoid:
       return h * (1 - h);
+    case Activation::kSoftplus:
+      return -std::expm1(-h);
+    case Activation::kIdentity:
+      return 1;
   }
   __builtin_unreachable();
 }
