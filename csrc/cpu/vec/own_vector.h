@@ -24,14 +24,25 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
+// Not in the template: the attribute asks for a type that is known.
+template <typename C>
+struct NativeVector;
+template <>
+struct NativeVector<float> {
+  typedef float Values __attribute__((vector_size(kVectorBytes)));
+  typedef std::int32_t Bits __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct NativeVector<double> {
+  typedef double Values __attribute__((vector_size(kVectorBytes)));
+  typedef std::int64_t Bits __attribute__((vector_size(kVectorBytes)));
+};
+
 template <typename C>
 class Vectorized {
-  static_assert(std::is_same_v<C, float> || std::is_same_v<C, double>);
-
  public:
-  using Int = std::conditional_t<std::is_same_v<C, float>, std::int32_t, std::int64_t>;
-  typedef C Native __attribute__((vector_size(kVectorBytes)));
-  typedef Int Bits __attribute__((vector_size(kVectorBytes)));
+  using Native = typename NativeVector<C>::Values;
+  using Bits = typename NativeVector<C>::Bits;
 
   Vectorized() = default;
   Vectorized(C value) : native_(value - Native{}) {}  // not a sum, which would lose -0
@@ -61,14 +72,18 @@ class Vectorized {
   Vectorized operator|(const Vectorized& other) const { return Vectorized(bits() | other.bits()); }
   Vectorized operator^(const Vectorized& other) const { return Vectorized(bits() ^ other.bits()); }
   // Masks: all bits set, or none.
-  Vectorized operator<(const Vectorized& other) const { return Vectorized(native_ < other.native_); }
+  Vectorized operator<(const Vectorized& other) const {
+    return Vectorized(native_ < other.native_);
+  }
   Vectorized operator<=(const Vectorized& other) const {
     return Vectorized(native_ <= other.native_);
   }
   Vectorized operator>=(const Vectorized& other) const {
     return Vectorized(native_ >= other.native_);
   }
-  Vectorized operator>(const Vectorized& other) const { return Vectorized(native_ > other.native_); }
+  Vectorized operator>(const Vectorized& other) const {
+    return Vectorized(native_ > other.native_);
+  }
 
   // vec/own_math.h
   Vectorized exp() const;
@@ -97,9 +112,11 @@ inline Vectorized<C> fmadd(const Vectorized<C>& a, const Vectorized<C>& b, const
 #elif defined(__aarch64__)
   using Native = typename Vectorized<C>::Native;
   if constexpr (std::is_same_v<C, float>) {
-    return Native(vfmaq_f32(float32x4_t(Native(c)), float32x4_t(Native(a)), float32x4_t(Native(b))));
+    return Native(
+        vfmaq_f32(float32x4_t(Native(c)), float32x4_t(Native(a)), float32x4_t(Native(b))));
   } else {
-    return Native(vfmaq_f64(float64x2_t(Native(c)), float64x2_t(Native(a)), float64x2_t(Native(b))));
+    return Native(
+        vfmaq_f64(float64x2_t(Native(c)), float64x2_t(Native(a)), float64x2_t(Native(b))));
   }
 #else
   return a * b + c;
