@@ -7,15 +7,19 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
-
-#include "activation.h"
 
 namespace elman {
 
 /// The arguments of the operators `elman::rnn` and `elman::rnn.data`, as the caller gave them,
 /// checked by `check_arguments` (checks.h) before anything else looks at them. T steps, B rows of
 /// the batch, I = input_size, H = hidden_size, L layers, D directions.
+///
+/// This is the one description of a call. A new argument is a member here, in the order of the
+/// schema of `_rnn_forward` (torch_ext/library.cpp), and a word in `members`; if it is a tensor, a
+/// line in `OwnedArguments` (owned_arguments.h) too, and in `with_gradient` if it has one. The
+/// signatures, what autograd saves, vmap and autocast follow from these.
 ///
 /// input: [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched; [sum of batch_sizes, I] packed
 ///
@@ -30,6 +34,14 @@ namespace elman {
 ///
 /// carry_scale: floating, as reset or [T]: scales the gradient that flows from step t to the state
 /// of step t-1
+///
+/// leak: [L*D, H] alpha, each in (0, 1], of the input's dtype or of the (real) one that it is
+/// computed in; none means 1, which in the rate form is the plain cell
+///
+/// leak_form: "rate" or "current" (leak.h)
+///
+/// preactivation: added to a_t; the input's shape with D*H in the last dimension, behind a
+/// dimension of L (which a single layer may do without)
 ///
 /// masks: as Saved::masks; the dropout masks to use, whatever `dropout` and `train` say. Without
 /// them they are drawn if dropout and train ask for it.
@@ -49,22 +61,47 @@ struct RnnArguments {
   std::optional<at::Tensor> batch_sizes;
   std::optional<at::Tensor> reset;
   std::optional<at::Tensor> carry_scale;
+  std::optional<at::Tensor> leak = std::nullopt;
+  std::string_view leak_form = "rate";
+  std::optional<at::Tensor> preactivation = std::nullopt;
   std::optional<at::Tensor> masks = std::nullopt;
 
+  /// f(every member, in the order above).
+  template <typename F>
+  decltype(auto) members(const F& f) const {
+    return f(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
+             nonlinearity, k1, k2, batch_sizes, reset, carry_scale, leak, leak_form, preactivation,
+             masks);
+  }
+
+  /// f(every member that has a gradient, in the order of `_rnn_backward`'s results).
+  template <typename F>
+  decltype(auto) with_gradient(const F& f) const {
+    return f(input, hx, params, leak, preactivation);
+  }
+
   int64_t num_directions() const { return bidirectional ? 2 : 1; }
+  int64_t num_cells() const { return num_layers * num_directions(); }
   int64_t params_per_cell() const { return has_biases ? 4 : 2; }
   bool packed() const { return batch_sizes.has_value(); }
   bool batched() const { return packed() || input.dim() == 3; }
   bool draws_dropout() const { return !masks && train && dropout > 0 && num_layers > 1; }
+  /// Whether a step is more than h_t = f(a_t). In the current form states are given before f even
+  /// without `leak`.
+  bool leaky() const { return leak.has_value() || leak_form == "current"; }
+  /// Whether `preactivation` has a dimension of layers.
+  bool preactivation_by_layer() const { return preactivation->dim() > input.dim(); }
 
-  /// The shape of Saved's tensors: [L-1, T, B, D*H]; [L-1, sum of batch_sizes, D*H] packed.
-  std::vector<c10::SymInt> saved_sizes() const {
+  /// The shape of Saved's tensors: [layers, T, B, D*H]; [layers, sum of batch_sizes, D*H] packed.
+  std::vector<c10::SymInt> saved_sizes(int64_t layers) const {
     const c10::SymInt features = params[1].sym_size(1) * num_directions();
-    if (packed()) return {num_layers - 1, input.sym_size(0), features};
-    if (!batched()) return {num_layers - 1, input.sym_size(0), 1, features};
-    return {num_layers - 1, input.sym_size(batch_first ? 1 : 0),
-            input.sym_size(batch_first ? 0 : 1), features};
+    if (packed()) return {layers, input.sym_size(0), features};
+    if (!batched()) return {layers, input.sym_size(0), 1, features};
+    return {layers, input.sym_size(batch_first ? 1 : 0), input.sym_size(batch_first ? 0 : 1),
+            features};
   }
+  /// Of all but the top layer.
+  std::vector<c10::SymInt> saved_sizes() const { return saved_sizes(num_layers - 1); }
 
   /// The four parameters of layer `layer` in direction `direction`; the biases are undefined
   /// tensors without has_biases.
@@ -78,16 +115,41 @@ struct RnnArguments {
   }
 };
 
-/// What the forward pass hands to the backward pass beside its arguments and its output (the top
-/// layer's states).
+/// The arguments of `elman::rnn_cell`, one step of one layer, in the order of its schema; checked by
+/// `check_cell_arguments`.
+///
+/// input: [B, I] or [I], hx: [B, H] or [H] (none: zeros), w_ih: [H, I], w_hh: [H, H], b_ih, b_hh,
+/// leak: [H], preactivation: [B, H] or [H]
+struct CellArguments {
+  const at::Tensor& input;
+  const std::optional<at::Tensor>& hx;
+  const at::Tensor& w_ih;
+  const at::Tensor& w_hh;
+  std::optional<at::Tensor> b_ih;
+  std::optional<at::Tensor> b_hh;
+  std::string_view nonlinearity;
+  std::optional<at::Tensor> leak;
+  std::string_view leak_form;
+  std::optional<at::Tensor> preactivation;
+
+  /// f(every member, in the order above).
+  template <typename F>
+  decltype(auto) members(const F& f) const {
+    return f(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity, leak, leak_form, preactivation);
+  }
+};
+
+/// What the forward pass hands to the backward pass beside its arguments and its output. Each is
+/// [0] if there is none, or if nothing is to be saved.
 struct Saved {
-  /// states: [L-1, T, B, D*H] ([L-1, sum of batch_sizes, D*H] packed), the lower layers' states,
-  /// before dropout, time major whatever batch_first says; [0] if L == 1 or if nothing is to be
-  /// saved.
+  /// states: [L-1, T, B, D*H] ([L-1, sum of batch_sizes, D*H] packed), the lower layers' outputs,
+  /// before dropout, time major whatever batch_first says; [0] if L == 1.
   at::Tensor states;
-  /// masks: as states, the dropout masks between the layers, each element 0 or 1 / (1 - dropout);
-  /// [0] if the call drew none.
+  /// masks: as states, the dropout masks between the layers, each element 0 or 1 / (1 - dropout).
   at::Tensor masks;
+  /// drives: [L, T, B, D*H] ([L, sum of batch_sizes, D*H] packed), of a call with `leak`, what
+  /// pulls at the state of each step: f(a_t) in the rate form, a_t - v_{t-1} in the current form.
+  at::Tensor drives;
 };
 
 /// What arrives at the backward pass, checked by `check_backward_arguments` (checks.h).
@@ -96,8 +158,22 @@ struct BackwardArguments {
   std::optional<at::Tensor> grad_h_n;     ///< shape of h_n; none means zeros
   at::Tensor output;                      ///< the forward's output, in the caller's layout
   Saved saved;
-  /// Which gradients are asked for: input, hx, then each of params.
+  /// Which gradients are asked for: input, hx, each of params, leak, preactivation.
   std::vector<bool> output_mask;
+
+  /// How many gradients there are for so many params.
+  static size_t count(size_t params) { return params + 4; }
+  bool wants_input() const { return output_mask[0]; }
+  bool wants_hx() const { return output_mask[1]; }
+  bool wants_param(size_t i) const { return output_mask[2 + i]; }
+  bool wants_leak() const { return output_mask[output_mask.size() - 2]; }
+  bool wants_preactivation() const { return output_mask[output_mask.size() - 1]; }
+  /// The first of params that is asked for; their number if none is.
+  size_t first_wanted_param() const {
+    size_t i = 0;
+    while (i + 4 < output_mask.size() && !wants_param(i)) ++i;
+    return i;
+  }
 };
 
 }  // namespace elman

@@ -6,6 +6,7 @@
 
 #include "activation.h"
 #include "arguments.h"
+#include "leak.h"
 
 namespace elman {
 
@@ -30,21 +31,21 @@ void check_batch_sizes(const RnnArguments& args);
 void check_storage(const RnnArguments& args);
 void check_storage(const RnnArguments& args, const BackwardArguments& grads);
 
-/// Checks what only kernels that read the tensors can: check_storage and check_batch_sizes. Called
-/// after the other checks.
+/// Checks what only kernels that read the tensors can: check_storage, check_batch_sizes and, on the
+/// CPU, the values of leak. Called after the other checks.
 void check_data(const RnnArguments& args);
 void check_data(const RnnArguments& args, const BackwardArguments& grads);
 
 /// The same for `elman::rnn_cell`.
-void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                          const at::Tensor& w_ih, const at::Tensor& w_hh,
-                          const std::optional<at::Tensor>& b_ih,
-                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity);
+void check_cell_arguments(const CellArguments& args);
 
 /// "weight_ih_l1_reverse" and the like, as torch.nn.RNN names its parameters.
 std::string param_name(const RnnArguments& args, int64_t index);
 
 /// The activation that `nonlinearity` names (csrc/activation.h); throws for any other name.
 Activation parse_nonlinearity(std::string_view nonlinearity);
+
+/// The form that `leak_form` ("rate", "current") names; throws for any other name.
+LeakForm parse_leak_form(std::string_view leak_form);
 
 }  // namespace elman

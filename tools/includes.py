@@ -17,14 +17,7 @@ SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 # Includes against the direction, each of which would close a circle. None may be added.
-EXCEPTIONS = frozenset(
-    {
-        "composite/forward.cpp includes ops/dropout.h",
-        "cuda/forward.cpp includes ops/dropout.h",
-        "ops/gradient_by_lag.cpp includes nn/common.h",
-        "ops/rnn_cell.cpp includes autocast/rnn.h",
-    }
-)
+EXCEPTIONS: frozenset[str] = frozenset()
 
 # from -> to -> the includes that lead from one folder to the other
 Edges = dict[str, dict[str, list[str]]]

@@ -10,21 +10,24 @@ TORCH_LIBRARY(elman, m) {
       "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
       "bool batch_first, *, "
       "str nonlinearity=\"tanh\", int k1=0, int k2=0, "
-      "Tensor? reset=None, Tensor? carry_scale=None"
+      "Tensor? reset=None, Tensor? carry_scale=None, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None"
       ") -> (Tensor output, Tensor h_n)",
       {at::Tag::nondeterministic_seeded});
   m.def(
       "rnn.data("
       "Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, "
       "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, *, "
-      "str nonlinearity=\"tanh\", int k1=0, int k2=0"
+      "str nonlinearity=\"tanh\", int k1=0, int k2=0, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None"
       ") -> (Tensor output, Tensor h_n)",
       {at::Tag::nondeterministic_seeded});
   m.def(
       "rnn_cell("
       "Tensor input, Tensor? hx, "
       "Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None, *, "
-      "str nonlinearity=\"tanh\""
+      "str nonlinearity=\"tanh\", "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None"
       ") -> Tensor");
 
   // The truncation engine. gradient_by_lag: [num_layers, max_lag] the mean norm of each layer's
@@ -36,7 +39,8 @@ TORCH_LIBRARY(elman, m) {
       "bool batch_first, *, "
       "int max_lag, "
       "str nonlinearity=\"tanh\", "
-      "Tensor? grad_output=None, Tensor? reset=None"
+      "Tensor? grad_output=None, Tensor? reset=None, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None"
       ") -> Tensor",
       {at::Tag::nondeterministic_seeded});
   // [T, B] a carry_scale that cuts every `length` steps in the mean and leaves gradients unbiased.
@@ -56,41 +60,48 @@ TORCH_LIBRARY(elman, m) {
       "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
       "bool batch_first, *, "
       "str nonlinearity=\"tanh\", int k1=0, int k2=0, "
-      "Tensor? reset=None, Tensor? carry_scale=None"
+      "Tensor? reset=None, Tensor? carry_scale=None, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None"
       ") -> str");
   m.def(
       "kernel_info.data("
       "Tensor data, Tensor batch_sizes, Tensor? hx, Tensor[] params, "
       "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, *, "
-      "str nonlinearity=\"tanh\", int k1=0, int k2=0"
+      "str nonlinearity=\"tanh\", int k1=0, int k2=0, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None"
       ") -> str");
 
   // Internal operators: the halves of the autograd node, operators of their own so that compilers
   // can trace them. The first is elman::rnn and elman::rnn.data in one, with every argument that
   // there is: `masks` are dropout masks to use instead of drawing some (csrc/arguments.h). The
-  // results `states` and `masks` are those of elman::Saved, for _rnn_backward only, and not
-  // differentiable; both are empty without save_states.
+  // results `states`, `masks` and `drives` are those of elman::Saved, for _rnn_backward only, and
+  // not differentiable; all are empty without save_states.
   m.def(
       "_rnn_forward("
       "Tensor input, Tensor? hx, Tensor[] params, "
       "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
       "bool batch_first, *, "
       "str nonlinearity, int k1, int k2, "
-      "Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, Tensor? masks, "
+      "Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None, "
+      "Tensor? masks, "
       "bool save_states"
-      ") -> (Tensor output, Tensor h_n, Tensor states, Tensor masks)",
+      ") -> (Tensor output, Tensor h_n, Tensor states, Tensor masks, Tensor drives)",
       {at::Tag::nondeterministic_seeded});
-  // The gradients that output_mask asks for (input, hx, then each of params), in that order and
-  // without gaps.
+  // The gradients that output_mask asks for (input, hx, each of params, leak, preactivation), in
+  // that order and without gaps. The call's arguments are those of its forward pass; dropout, train
+  // and masks play no part.
   m.def(
       "_rnn_backward("
       "Tensor? grad_output, Tensor? grad_h_n, "
-      "Tensor output, Tensor states, Tensor masks, "
+      "Tensor output, Tensor states, Tensor saved_masks, Tensor drives, "
       "Tensor input, Tensor? hx, Tensor[] params, "
-      "bool has_biases, int num_layers, bool bidirectional, "
+      "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, "
       "bool batch_first, *, "
       "str nonlinearity, int k1, int k2, "
       "Tensor? batch_sizes, Tensor? reset, Tensor? carry_scale, "
+      "Tensor? leak=None, str leak_form=\"rate\", Tensor? preactivation=None, "
+      "Tensor? masks=None, "
       "bool[] output_mask"
       ") -> Tensor[]");
 }

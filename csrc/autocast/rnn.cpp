@@ -1,12 +1,12 @@
 #include "autocast/rnn.h"
 
 #include <ATen/autocast_mode.h>
-#include <elman/functional.h>
 #include <torch/library.h>
 
 #include "checks.h"
-#include "ops/operators.h"
-#include "ops/signatures.h"
+#include "dispatch/operators.h"
+#include "dispatch/signatures.h"
+#include "owned_arguments.h"
 
 // Under autocast the operators run in autocast's lower precision, as torch's own recurrent
 // operators do. Parameters are cast through autocast's cache, once for all calls of a region.
@@ -34,30 +34,27 @@ struct Autocast {
   static std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
     check_storage(args);  // the casts read the tensors
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-    const at::Tensor input = cast(args.input);
-    const std::optional<at::Tensor> hx = cast(args.hx);
-    std::vector<at::Tensor> params;
-    params.reserve(args.params.size());
-    for (const at::Tensor& param : args.params) params.push_back(cast(param));
-    if (!params.empty()) check_one_dtype(input, params[0]);
-    return call_rnn({input, hx, params, args.has_biases, args.num_layers, args.dropout, args.train,
-                     args.bidirectional, args.batch_first, args.nonlinearity, args.k1, args.k2,
-                     args.batch_sizes, args.reset, args.carry_scale});
+    OwnedArguments own(args);
+    own.input = cast(own.input);
+    own.hx = cast(own.hx);
+    for (at::Tensor& param : own.params) param = cast(param);
+    own.preactivation = cast(own.preactivation);
+    // Not leak, which the kernels take in the type that they compute in.
+    if (!own.params.empty()) check_one_dtype(own.input, own.params[0]);
+    return call_rnn(own.view());
   }
 
-  static at::Tensor rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                             const at::Tensor& w_ih, const at::Tensor& w_hh,
-                             const std::optional<at::Tensor>& b_ih,
-                             const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
+  static at::Tensor rnn_cell(const CellArguments& args) {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-    return elman::rnn_cell(cast(input), cast(hx), cast(w_ih), cast(w_hh), cast(b_ih), cast(b_hh),
-                           nonlinearity);
+    return call_rnn_cell({cast(args.input), cast(args.hx), cast(args.w_ih), cast(args.w_hh),
+                          cast(args.b_ih), cast(args.b_hh), args.nonlinearity, args.leak,
+                          args.leak_form, cast(args.preactivation)});
   }
 
   static void register_kernels(torch::Library& m) {
-    m.impl("rnn", RnnKernel<rnn>::rnn);
-    m.impl("rnn.data", RnnKernel<rnn>::data);
-    m.impl("rnn_cell", rnn_cell);
+    m.impl("rnn", Padded<RnnResult>::kernel<rnn>);
+    m.impl("rnn.data", Packed<RnnResult>::kernel<rnn>);
+    m.impl("rnn_cell", RnnCell::kernel<rnn_cell>);
   }
 };
 
@@ -77,12 +74,8 @@ std::tuple<at::Tensor, at::Tensor> autocast_rnn(const RnnArguments& args) {
   return args.input.is_cpu() ? OnCpu::rnn(args) : OnCuda::rnn(args);
 }
 
-at::Tensor autocast_rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                             const at::Tensor& w_ih, const at::Tensor& w_hh,
-                             const std::optional<at::Tensor>& b_ih,
-                             const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
-  return input.is_cpu() ? OnCpu::rnn_cell(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity)
-                        : OnCuda::rnn_cell(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity);
+at::Tensor autocast_rnn_cell(const CellArguments& args) {
+  return args.input.is_cpu() ? OnCpu::rnn_cell(args) : OnCuda::rnn_cell(args);
 }
 
 TORCH_LIBRARY_IMPL(elman, AutocastCPU, m) { OnCpu::register_kernels(m); }

@@ -2,8 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <optional>
-#include <string_view>
 #include <tuple>
 
 #include "arguments.h"
@@ -18,9 +16,6 @@ bool autocast_is_on(const at::Tensor& input);
 
 /// The operators as autocast calls them: on cast arguments, with autocast off.
 std::tuple<at::Tensor, at::Tensor> autocast_rnn(const RnnArguments& args);
-at::Tensor autocast_rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                             const at::Tensor& w_ih, const at::Tensor& w_hh,
-                             const std::optional<at::Tensor>& b_ih,
-                             const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity);
+at::Tensor autocast_rnn_cell(const CellArguments& args);
 
 }  // namespace elman

@@ -8,6 +8,7 @@
 #include <torch/library.h>
 
 #include <string>
+#include <type_traits>
 
 #include "as_optional.h"
 #include "autograd/compilable_node.h"
@@ -16,8 +17,8 @@
 #include "autograd/without_gil.h"
 #include "checks.h"
 #include "composite/engine.h"
-#include "ops/operators.h"
-#include "ops/signatures.h"
+#include "dispatch/operators.h"
+#include "dispatch/signatures.h"
 
 namespace elman {
 namespace {
@@ -27,27 +28,28 @@ using torch::autograd::variable_list;
 
 constexpr auto kRelease = [](SavedVariable& saved, bool /*is_output*/) { saved.reset_data(); };
 
-/// The node that elman::rnn leaves in the graph: one for a whole stack. Its edges are input, hx,
-/// then params.
+/// The node that elman::rnn leaves in the graph: one for a whole stack. Its edges are
+/// RnnArguments::with_gradient.
 struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
   static constexpr bool traceable = true;
 
   struct Values {
     OwnedArguments arguments;
-    at::Tensor output, states, masks;
+    at::Tensor output;
+    Saved saved;
 
     template <typename Visit>
     void each(const Visit& visit) {
       arguments.each(visit);
-      for (at::Tensor* tensor : {&output, &states, &masks}) visit(*tensor);
+      for (auto* tensor : {&output, &saved.states, &saved.masks, &saved.drives}) visit(*tensor);
     }
 
     variable_list run(const variable_list& grads, const std::vector<bool>& wanted) const {
       variable_list result(wanted.size());
       if (!grads[0].defined() && !grads[1].defined()) return result;
       std::vector<at::Tensor> made = call_rnn_backward(
-          arguments.view(), {detail::as_optional(grads[0]), detail::as_optional(grads[1]), output,
-                             Saved{states, masks}, wanted});
+          arguments.view(),
+          {detail::as_optional(grads[0]), detail::as_optional(grads[1]), output, saved, wanted});
       auto next = made.begin();
       for (size_t i = 0; i < wanted.size(); ++i) {
         if (wanted[i]) result[i] = std::move(*next++);
@@ -57,7 +59,7 @@ struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
   };
 
   SavedArguments arguments;
-  SavedVariable output, states, masks;
+  SavedVariable output, states, masks, drives;
 
   std::string name() const override { return "ElmanRnnBackward"; }
 
@@ -66,18 +68,21 @@ struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
     output = SavedVariable(result, /*is_output=*/true);
     states = SavedVariable(saved.states, false);
     masks = SavedVariable(saved.masks, false);
+    drives = SavedVariable(saved.drives, false);
   }
 
   Values unpack() {
-    return {arguments.unpack(), output.unpack(getptr()), states.unpack(), masks.unpack()};
+    return {arguments.unpack(),
+            output.unpack(getptr()),
+            {states.unpack(), masks.unpack(), drives.unpack()}};
   }
 
   template <typename Self, typename Visit>
   static void each_saved(Self& self, const Visit& visit) {
     SavedArguments::each_saved(self.arguments, visit);
     visit(self.output, /*is_output=*/true);
-    visit(self.states, /*is_output=*/false);
-    visit(self.masks, /*is_output=*/false);
+    for (auto* saved : {&self.states, &self.masks, &self.drives})
+      visit(*saved, /*is_output=*/false);
   }
 
   template <typename Visit>
@@ -89,8 +94,8 @@ struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
 };
 
 /// The node that a call's gradient leaves where it is differentiated itself. It runs the gradient
-/// again in plain ATen operators, and differentiates those. Its edges are input, hx, params,
-/// grad_output, grad_h_n.
+/// again in plain ATen operators, and differentiates those. Its edges are those of the call, then
+/// grad_output and grad_h_n.
 struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward> {
   // The plain operators of packed input depend on the values of batch_sizes.
   static constexpr bool traceable = false;
@@ -119,21 +124,26 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
       variable_list sources;
       // An alias for each argument, since two of them may be one tensor, with a gradient for each.
       // One that comes without history is of a transform that has ended, and begins anew.
-      const auto alias = [&](at::Tensor& tensor, size_t edge) {
-        if (!wanted[edge]) return;
-        edges.push_back(edge);
+      size_t edge = 0;
+      const auto alias = [&](auto&& given) {
+        const size_t own = edge++;
+        if (!wanted[own]) return;
+        at::Tensor& tensor = *given;
+        edges.push_back(own);
         tensor = tensor.view_as(tensor);
         if (!tensor.requires_grad()) tensor = tensor.detach().requires_grad_();
         sources.push_back(tensor);
       };
       OwnedArguments aliased = arguments;
       // The states are made again, from the arguments.
-      BackwardArguments grads{grad_output, grad_h_n, {}, Saved{{}, masks}, output_mask};
-      alias(aliased.input, 0);
-      if (aliased.hx) alias(*aliased.hx, 1);
-      for (size_t i = 0; i < aliased.params.size(); ++i) alias(aliased.params[i], i + 2);
-      if (grads.grad_output) alias(*grads.grad_output, wanted.size() - 2);
-      if (grads.grad_h_n) alias(*grads.grad_h_n, wanted.size() - 1);
+      BackwardArguments grads{grad_output, grad_h_n, {}, Saved{{}, masks, {}}, output_mask};
+      alias(&aliased.input);
+      alias(aliased.hx);
+      for (at::Tensor& param : aliased.params) alias(&param);
+      alias(aliased.leak);
+      alias(aliased.preactivation);
+      alias(grads.grad_output);
+      alias(grads.grad_h_n);
       check_gradients(aliased.view(), grads);
       const variable_list gradients = composite::differentiable_backward(aliased.view(), grads);
       variable_list differentiated, errors;
@@ -192,13 +202,21 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
 };
 
 bool any_requires_grad(const RnnArguments& args) {
-  return torch::autograd::compute_requires_grad(args.input, args.hx, args.params);
+  return args.with_gradient(
+      [](const auto&... tensors) { return torch::autograd::compute_requires_grad(tensors...); });
+}
+
+template <typename Tensors>
+bool has_tangent(const Tensors& tensors) {
+  if constexpr (std::is_same_v<Tensors, at::TensorList>) {
+    return torch::autograd::isFwGradDefinedTensorList(tensors);
+  } else {
+    return torch::autograd::isFwGradDefined(tensors);
+  }
 }
 
 bool any_has_tangent(const RnnArguments& args) {
-  using torch::autograd::isFwGradDefined;
-  return isFwGradDefined(args.input) || isFwGradDefined(args.hx) ||
-         torch::autograd::isFwGradDefinedTensorList(args.params);
+  return args.with_gradient([](const auto&... tensors) { return (has_tangent(tensors) || ...); });
 }
 
 /// The tangents of output and h_n: forward mode takes the exact derivative of the forward values,
@@ -240,10 +258,11 @@ std::tuple<at::Tensor, at::Tensor, Saved> differentiable_forward(const RnnArgume
   const at::Tensor masks = args.masks.value_or(saved.masks);
   if (reverse) {
     const auto node = make_node<ElmanRnnBackward>();
-    node->set_next_edges(torch::autograd::collect_next_edges(args.input, args.hx, args.params));
+    node->set_next_edges(args.with_gradient(
+        [](const auto&... tensors) { return torch::autograd::collect_next_edges(tensors...); }));
     torch::autograd::set_history(output, node);
     torch::autograd::set_history(h_n, node);
-    node->save(args, output, {saved.states, masks});
+    node->save(args, output, {saved.states, masks, saved.drives});
   }
   if (forward) set_tangents(args, masks, output, h_n);
   return {std::move(output), std::move(h_n), std::move(saved)};
@@ -254,7 +273,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> rnn_forward(const RnnArguments& args, 
   auto result = differentiable_forward(args, save_states);
   if (!save_states) {
     const auto none = [&] { return at::empty({0}, args.input.options()); };
-    std::get<2>(result) = {none(), none()};
+    std::get<2>(result) = {none(), none(), none()};
   }
   return result;
 }
@@ -273,22 +292,22 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
 /// constants, since composite::differentiable_backward makes the states again from the arguments.
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
-  using torch::autograd::isFwGradDefined;
   check_backward_arguments(args, grads);
-  const bool forward = any_has_tangent(args) || isFwGradDefined(grads.grad_output) ||
-                       isFwGradDefined(grads.grad_h_n);
+  const bool forward =
+      any_has_tangent(args) || has_tangent(grads.grad_output) || has_tangent(grads.grad_h_n);
   if (forward) return composite::differentiable_backward(args, grads);
   std::vector<at::Tensor> gradients;
   {
     at::AutoDispatchBelowADInplaceOrView guard;
     gradients = call_rnn_backward(args, grads);
   }
-  if (!torch::autograd::compute_requires_grad(args.input, args.hx, args.params, grads.grad_output,
-                                              grads.grad_h_n))
+  if (!any_requires_grad(args) &&
+      !torch::autograd::compute_requires_grad(grads.grad_output, grads.grad_h_n))
     return gradients;
   const auto node = make_node<ElmanRnnBackwardBackward>();
-  node->set_next_edges(torch::autograd::collect_next_edges(args.input, args.hx, args.params,
-                                                           grads.grad_output, grads.grad_h_n));
+  node->set_next_edges(args.with_gradient([&](const auto&... tensors) {
+    return torch::autograd::collect_next_edges(tensors..., grads.grad_output, grads.grad_h_n);
+  }));
   torch::autograd::set_history(gradients, node);
   node->save(args, grads);
   return gradients;
@@ -297,10 +316,10 @@ std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
 }  // namespace
 
 TORCH_LIBRARY_IMPL(elman, Autograd, m) {
-  m.impl("rnn", RnnKernel<rnn>::rnn);
-  m.impl("rnn.data", RnnKernel<rnn>::data);
-  m.impl("_rnn_forward", rnn_forward_kernel<rnn_forward>);
-  m.impl("_rnn_backward", rnn_backward_kernel<differentiable_backward>);
+  m.impl("rnn", Padded<RnnResult>::kernel<rnn>);
+  m.impl("rnn.data", Packed<RnnResult>::kernel<rnn>);
+  m.impl("_rnn_forward", Internal::forward<rnn_forward>);
+  m.impl("_rnn_backward", Internal::backward<differentiable_backward>);
 }
 
 }  // namespace elman

@@ -40,31 +40,36 @@ void check_grad_h_n(const RnnArguments& args, const at::Tensor& grad) {
               shape_of(grad));
 }
 
-/// One of Saved's tensors; `may_be_absent`: [0] stands for none.
+/// One of Saved's tensors, of so many layers; `may_be_absent`: [0] stands for none.
 void check_saved(const RnnArguments& args, const at::Tensor& tensor, const char* name,
-                 bool may_be_absent) {
+                 int64_t layers, bool may_be_absent) {
   check_like_input(args.input, tensor, [&] { return name; });
   if (may_be_absent && tensor.dim() == 1 && tensor.sym_size(0) == 0) return;
-  TORCH_CHECK(tensor.sym_sizes() == args.saved_sizes(), name, " must have shape ",
-              c10::SymIntArrayRef(args.saved_sizes()), ", got ", shape_of(tensor));
+  const std::vector<c10::SymInt> expected = args.saved_sizes(layers);
+  TORCH_CHECK(tensor.sym_sizes() == c10::SymIntArrayRef(expected), name, " must have shape ",
+              c10::SymIntArrayRef(expected), ", got ", shape_of(tensor));
 }
 
 }  // namespace
 
 void check_gradients(const RnnArguments& args, const BackwardArguments& grads) {
   check_arguments(args);
-  const size_t edges = 2 + args.params.size();
+  const size_t edges = BackwardArguments::count(args.params.size());
   TORCH_CHECK(grads.output_mask.size() == edges, "output_mask must hold ", edges,
-              " bools (input, hx, and each of params), got ", grads.output_mask.size());
+              " bools (input, hx, each of params, leak, preactivation), got ",
+              grads.output_mask.size());
   if (grads.grad_output) check_output_like(args, *grads.grad_output, "grad_output");
   if (grads.grad_h_n) check_grad_h_n(args, *grads.grad_h_n);
-  check_saved(args, grads.saved.masks, "masks", /*may_be_absent=*/true);
+  check_saved(args, grads.saved.masks, "saved_masks", args.num_layers - 1, /*may_be_absent=*/true);
 }
 
 void check_backward_arguments(const RnnArguments& args, const BackwardArguments& grads) {
   check_gradients(args, grads);
   check_output_like(args, grads.output, "output");
-  check_saved(args, grads.saved.states, "states", /*may_be_absent=*/args.num_layers == 1);
+  check_saved(args, grads.saved.states, "states", args.num_layers - 1,
+              /*may_be_absent=*/args.num_layers == 1);
+  check_saved(args, grads.saved.drives, "drives", args.num_layers,
+              /*may_be_absent=*/!args.leak.has_value());
 }
 
 }  // namespace elman

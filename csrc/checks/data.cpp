@@ -1,6 +1,7 @@
 #include <c10/util/Exception.h>
 
 #include "checks.h"
+#include "checks/leak.h"
 #include "checks/tensor.h"
 #include "dense.h"
 
@@ -44,6 +45,8 @@ void check_storage(const RnnArguments& args) {
     check_allocated(args.params[i], [&] { return param_name(args, static_cast<int64_t>(i)); });
   check_named(args.reset, "reset");
   check_named(args.carry_scale, "carry_scale");
+  check_named(args.leak, "leak");
+  check_named(args.preactivation, "preactivation");
   check_named(args.masks, "masks");
   check_named(args.batch_sizes, "batch_sizes");
 }
@@ -54,17 +57,20 @@ void check_storage(const RnnArguments& args, const BackwardArguments& grads) {
   check_named(grads.grad_h_n, "grad_h_n");
   check_named(grads.output, "output");
   check_named(grads.saved.states, "states");
-  check_named(grads.saved.masks, "masks");
+  check_named(grads.saved.masks, "saved_masks");
+  check_named(grads.saved.drives, "drives");
 }
 
 void check_data(const RnnArguments& args) {
   check_storage(args);
   check_batch_sizes(args);
+  check_leak_values(args);
 }
 
 void check_data(const RnnArguments& args, const BackwardArguments& grads) {
   check_storage(args, grads);
   check_batch_sizes(args);
+  check_leak_values(args);
   if (!args.packed() || !grads.grad_h_n) return;
   const auto batch = args.batch_sizes->select(0, 0).item<int64_t>();
   TORCH_CHECK(grads.grad_h_n->size(1) == batch, "grad_h_n must have shape [",

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "checks.h"
+#include "checks/leak.h"
 #include "checks/tensor.h"
 
 namespace elman {
@@ -224,6 +225,7 @@ void check_arguments(const RnnArguments& args) {
   check_reset(args);
   check_carry_scale(args);
   check_masks(args);
+  check_leaky_arguments(args);
 }
 
 }  // namespace elman

@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include "checks.h"
+#include "checks/leak.h"
 #include "checks/tensor.h"
 
 namespace elman {
@@ -57,12 +58,12 @@ void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>&
 
 }  // namespace
 
-void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                          const at::Tensor& w_ih, const at::Tensor& w_hh,
-                          const std::optional<at::Tensor>& b_ih,
-                          const std::optional<at::Tensor>& b_hh, std::string_view nonlinearity) {
+void check_cell_arguments(const CellArguments& args) {
+  const auto& [input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity, leak, leak_form, preactivation] =
+      args;
   const Activation activation = parse_nonlinearity(nonlinearity);
-  const auto check = [&](const at::Tensor& tensor, const char* role, const char* name) {
+  const auto check = [&input = input](const at::Tensor& tensor, const char* role,
+                                      const char* name) {
     check_dense(tensor, [&] { return name; });
     check_device(input, tensor, role, [&] { return name; });
   };
@@ -74,7 +75,7 @@ void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tenso
   if (hx) check(*hx, "hidden", "hx");
   // Shapes before dtypes, as torch's cell finds them.
   check_cell_shapes(input, hx, w_ih, w_hh, b_ih, b_hh);
-  const auto check_dtype_of = [&](const at::Tensor& tensor, const char* name) {
+  const auto check_dtype_of = [&input = input](const at::Tensor& tensor, const char* name) {
     check_product_dtype(input, tensor, input.scalar_type(), [&] { return name; });
   };
   check_dtype_of(w_ih, "w_ih");
@@ -83,6 +84,7 @@ void check_cell_arguments(const at::Tensor& input, const std::optional<at::Tenso
   if (b_hh) check_dtype_of(*b_hh, "b_hh");
   if (hx) check_product_dtype(*hx, w_hh, input.scalar_type(), [] { return "hx"; });
   check_dtype(input, activation);
+  check_leaky_arguments(args);
 }
 
 }  // namespace elman

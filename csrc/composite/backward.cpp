@@ -4,12 +4,13 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/real.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/ScalarType.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "checks.h"
@@ -27,24 +28,32 @@ namespace {
 /// TorchDispatchMode is active kernels run below the dispatch key that minds the mark.
 at::Tensor conjugate(const at::Tensor& x) { return x.is_complex() ? at::conj_physical(x) : x; }
 
+/// Per layer but the masks [T, B, D*H] in the compute dtype: the outputs, what Saved::drives says
+/// (empty without leak), and the masks of all layers but the last (or empty).
+struct Layers {
+  std::vector<at::Tensor> outputs, drives, masks;
+};
+
 /// The gradient of a call as a function of its states. Whether it is differentiable depends only on
 /// whether the states given are.
 class Gradient {
  public:
-  /// layers: per layer [T, B, D*H] the states, masks: per layer but the last [T, B, D*H], or empty;
-  /// both in the compute dtype.
   Gradient(const RnnArguments& args, const BackwardArguments& grads, const Layout& layout,
-           const Windows& windows, std::vector<at::Tensor> layers, std::vector<at::Tensor> masks)
+           const Windows& windows, Layers layers)
       : args_(args),
         grads_(grads),
         layout_(layout),
         windows_(windows),
         compute_(compute_type(args)),
         lowest_layer_(lowest_layer()),
-        layers_(std::move(layers)),
-        masks_(std::move(masks)),
+        activation_(parse_nonlinearity(args.nonlinearity)),
+        current_(parse_leak_form(args.leak_form) == LeakForm::kCurrent),
+        layers_(std::move(layers.outputs)),
+        drives_(std::move(layers.drives)),
+        masks_(std::move(layers.masks)),
         h_0_(initial_states(args, layout).unbind(0)),
-        totals_(h_0_.size()) {}
+        totals_(h_0_.size()),
+        state_totals_(h_0_.size()) {}
 
   std::vector<at::Tensor> compute() {
     if (lowest_layer_ == args_.num_layers) return {};
@@ -66,15 +75,18 @@ class Gradient {
   }
 
  private:
-  bool asks_for_input() const { return grads_.output_mask[0]; }
-  bool asks_for_hx() const { return args_.hx.has_value() && grads_.output_mask[1]; }
+  bool asks_for_input() const { return grads_.wants_input(); }
+  bool asks_for_hx() const { return args_.hx.has_value() && grads_.wants_hx(); }
+  bool asks_for_leak() const { return args_.leak.has_value() && grads_.wants_leak(); }
+  bool asks_for_preactivation() const {
+    return args_.preactivation.has_value() && grads_.wants_preactivation();
+  }
 
   /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
   int64_t lowest_layer() const {
-    if (asks_for_input() || asks_for_hx()) return 0;
-    const auto& mask = grads_.output_mask;
-    const auto asked = std::find(mask.begin() + 2, mask.end(), true) - (mask.begin() + 2);
-    return asked / (args_.num_directions() * args_.params_per_cell());
+    if (asks_for_input() || asks_for_hx() || asks_for_leak() || asks_for_preactivation()) return 0;
+    return static_cast<int64_t>(grads_.first_wanted_param()) /
+           (args_.num_directions() * args_.params_per_cell());
   }
 
   int64_t hidden_size() const { return args_.params[1].size(1); }
@@ -83,7 +95,7 @@ class Gradient {
     return layer * args_.num_directions() + direction;
   }
 
-  /// [T, B, H] the states of one direction.
+  /// [T, B, H] the outputs of one direction, which in the rate form are its states.
   at::Tensor states(int64_t layer, int64_t direction) const {
     return layers_[layer].narrow(-1, direction * hidden_size(), hidden_size());
   }
@@ -102,17 +114,25 @@ class Gradient {
     return masks_.empty() ? layers_[layer - 1] : layers_[layer - 1] * masks_[layer - 1];
   }
 
-  /// [T, B, H] the states that entered the steps, after reset.
+  /// [T, B, H] what W_h read at each step: the states that entered them, after reset; in the
+  /// current form f of these.
   at::Tensor entering_states(int64_t layer, int64_t direction) const {
     const auto made = states(layer, direction);
-    const auto& start = h_0_[index(layer, direction)];
+    const auto start = read_state(args_, h_0_[index(layer, direction)]);
     const int64_t others = layout_.steps() - 1;
     const bool reverse = direction == 1;
     auto entering = reverse ? at::cat({made.narrow(0, 1, others), start.unsqueeze(0)})
                             : at::cat({start.unsqueeze(0), made.narrow(0, 0, others)});
     if (reverse && layout_.packed()) entering = at::where(layout_.is_last(), start, entering);
     const auto cut = cuts(args_, layout_, reverse);
-    return cut.defined() ? at::where(cut, 0, entering) : entering;
+    if (!cut.defined()) return entering;
+    return at::where(cut, read_state(args_, at::zeros_like(start)), entering);
+  }
+
+  /// [T, B, H] f(a_t) of one direction in the rate form.
+  at::Tensor activations(int64_t layer, int64_t direction) const {
+    if (drives_.empty()) return states(layer, direction);
+    return drives_[layer].narrow(-1, direction * hidden_size(), hidden_size());
   }
 
   /// [T, B or 1, 1] or undefined.
@@ -148,12 +168,17 @@ class Gradient {
   Sweep make_sweep(int64_t layer, int64_t direction) const {
     const bool reverse = direction == 1;
     // The gradient of a holomorphic f is multiplied by the conjugate of its derivative.
-    auto slope =
-        conjugate(derivative(states(layer, direction), parse_nonlinearity(args_.nonlinearity)));
+    auto slope = conjugate(derivative(
+        current_ ? states(layer, direction) : activations(layer, direction), activation_));
     if (layout_.packed()) slope = at::where(layout_.valid(), slope, 0);
-    return {
-        windows_,     reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),
-        carry_scale()};
+    return Sweep(windows_,
+                 {reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),
+                  carry_scale(), layout_.valid(), leak_of(args_, layer, direction), current_});
+  }
+
+  void keep_totals(int64_t cell, const Sweep& sweep) {
+    totals_[cell] = sweep.total();
+    if (args_.leak) state_totals_[cell] = sweep.state_total();
   }
 
   /// [T, B, I or D*H] the gradient of what the layer was given, summed over the windows.
@@ -173,12 +198,14 @@ class Gradient {
     for (int64_t layer = args_.num_layers - 1; layer >= lowest_layer_; --layer) {
       for (int64_t direction = 0; direction < args_.num_directions(); ++direction) {
         const auto own = from_above.narrow(-1, direction * hidden_size(), hidden_size());
-        const ByLag arriving(sum(own, final_gradient(layer, direction)), windows_, direction == 1);
+        const ByLag arriving(own, windows_, direction == 1);
+        const ByLag final(final_gradient(layer, direction), windows_, direction == 1);
         auto sweep = make_sweep(layer, direction);
         for (int64_t lag = 0; lag < windows_.k2; ++lag) {
-          sweep.step(lag < windows_.k1 ? arriving.at(lag) : at::Tensor());
+          const bool owned = lag < windows_.k1;
+          sweep.step(owned ? arriving.at(lag) : at::Tensor(), owned ? final.at(lag) : at::Tensor());
         }
-        totals_[index(layer, direction)] = sweep.total();
+        keep_totals(index(layer, direction), sweep);
       }
       if (layer == lowest_layer_) break;
       from_above = input_gradient(layer);
@@ -191,21 +218,22 @@ class Gradient {
   template <typename Watch>
   void sweep_jointly(const Watch& watch) {
     std::vector<Sweep> sweeps;
-    std::vector<ByLag> arriving;
+    std::vector<ByLag> final;
     std::vector<ByLag> masks;
+    const ByLag arriving(top_gradient(), windows_, false);
     for (int64_t layer = 0; layer < args_.num_layers; ++layer) {
       const bool top = layer + 1 == args_.num_layers;
       sweeps.push_back(make_sweep(layer, 0));
-      arriving.emplace_back(sum(top ? top_gradient() : at::Tensor(), final_gradient(layer, 0)),
-                            windows_, false);
+      final.emplace_back(final_gradient(layer, 0), windows_, false);
       masks.emplace_back(top || masks_.empty() ? at::Tensor() : masks_[layer], windows_, false);
     }
     for (int64_t lag = 0; lag < windows_.k2; ++lag) {
       at::Tensor from_above;
       for (int64_t layer = args_.num_layers - 1; layer >= lowest_layer_; --layer) {
         // A window owns the losses of its last k1 steps.
-        const auto own = lag < windows_.k1 ? arriving[layer].at(lag) : at::Tensor();
-        const auto delta = sweeps[layer].step(sum(own, from_above));
+        const bool owned = lag < windows_.k1, top = layer + 1 == args_.num_layers;
+        const auto delta = sweeps[layer].step(owned && top ? arriving.at(lag) : from_above,
+                                              owned ? final[layer].at(lag) : at::Tensor());
         watch(layer, lag, delta);
         if (layer == lowest_layer_) break;
         from_above = at::matmul(delta, weight_ih(layer, 0));
@@ -213,18 +241,26 @@ class Gradient {
       }
     }
     for (int64_t layer = lowest_layer_; layer < args_.num_layers; ++layer) {
-      totals_[layer] = sweeps[layer].total();
+      keep_totals(layer, sweeps[layer]);
     }
   }
 
   /// [B, H] the gradient of a cell's h_0: that of the sequence's first step in the cell's
   /// direction, carried once more.
   at::Tensor initial_gradient(int64_t layer, int64_t direction) const {
-    const auto& total = totals_[index(layer, direction)];
-    const auto weight = weight_hh(layer, direction);
+    const auto at_start = [&](const at::Tensor& x) {
+      return direction == 1 ? layout_.last(x) : layout_.first(x);
+    };
+    const int64_t cell = index(layer, direction);
+    auto gradient = at::mm(at_start(totals_[cell]), weight_hh(layer, direction));
+    if (current_) {
+      const auto slope = derivative(read_state(args_, h_0_[cell]), activation_);
+      gradient = conjugate(slope) * gradient;
+    }
+    if (args_.leak)
+      gradient = gradient + (1 - leak_of(args_, layer, direction)) * at_start(state_totals_[cell]);
     // In reverse the border before the sequence's own start is never cut, and there is no scale.
-    if (direction == 1) return at::mm(layout_.last(total), weight);
-    auto gradient = at::mm(layout_.first(total), weight);
+    if (direction == 1) return gradient;
     const auto scale = carry_scale();
     if (scale.defined()) gradient = gradient * layout_.first(scale);
     const auto cut = cuts(args_, layout_, false);
@@ -248,6 +284,23 @@ class Gradient {
     }
   }
 
+  /// [H] sum over steps and rows of e times what alpha is multiplied with, less what 1 - alpha is.
+  at::Tensor leak_gradient(int64_t layer, int64_t direction) const {
+    const auto drive = activations(layer, direction);
+    const auto pull = conjugate(current_ ? drive : drive - entering_states(layer, direction));
+    auto gradient = state_totals_[index(layer, direction)] * pull;
+    // At steps that do not exist e is zero, but the drive may be anything.
+    if (layout_.packed()) gradient = at::where(layout_.valid(), gradient, 0);
+    gradient = gradient.flatten(0, 1).sum(0);
+    return gradient.is_complex() ? at::real(gradient) : gradient;
+  }
+
+  /// [T, B, D*H] the gradient of a layer's preactivation: delta.
+  at::Tensor preactivation_gradient(int64_t layer) const {
+    if (args_.num_directions() == 1) return totals_[layer];
+    return at::cat({totals_[index(layer, 0)], totals_[index(layer, 1)]}, -1);
+  }
+
   std::vector<at::Tensor> collect() const {
     const auto dtype = args_.input.scalar_type();
     std::vector<at::Tensor> result;
@@ -264,11 +317,23 @@ class Gradient {
     }
     const int64_t per_cell = args_.params_per_cell();
     for (int64_t i = 0; i < static_cast<int64_t>(args_.params.size()); ++i) {
-      if (!grads_.output_mask[i + 2]) continue;
+      if (!grads_.wants_param(i)) continue;
       const int64_t cell = i / per_cell;
       result.push_back(parameter_gradient(cell / args_.num_directions(),
                                           cell % args_.num_directions(), i % per_cell)
                            .to(args_.params[i].scalar_type()));
+    }
+    if (asks_for_leak()) {
+      std::vector<at::Tensor> gradients;
+      for (int64_t i = 0; i < args_.num_cells(); ++i)
+        gradients.push_back(leak_gradient(i / args_.num_directions(), i % args_.num_directions()));
+      result.push_back(at::stack(gradients).to(args_.leak->scalar_type()));
+    }
+    if (asks_for_preactivation()) {
+      std::vector<at::Tensor> layers;
+      for (int64_t layer = 0; layer < args_.num_layers; ++layer)
+        layers.push_back(preactivation_gradient(layer).to(dtype).contiguous());
+      result.push_back(layout_.preactivation_to_caller(layers, args_.preactivation_by_layer()));
     }
     return result;
   }
@@ -279,10 +344,14 @@ class Gradient {
   const Windows windows_;
   const at::ScalarType compute_;
   const int64_t lowest_layer_;
+  const Activation activation_;
+  const bool current_;
   std::vector<at::Tensor> layers_;
+  std::vector<at::Tensor> drives_;
   std::vector<at::Tensor> masks_;
-  std::vector<at::Tensor> h_0_;     // per cell [B, H]
-  std::vector<at::Tensor> totals_;  // per cell [T, B, H], delta summed over the windows
+  std::vector<at::Tensor> h_0_;           // per cell [B, H]
+  std::vector<at::Tensor> totals_;        // per cell [T, B, H], delta summed over the windows
+  std::vector<at::Tensor> state_totals_;  // the same of e; undefined without leak
 };
 
 /// [L-1, ...] in Saved's layout -> per layer [T, B, D*H] in the compute dtype; empty if there is
@@ -290,11 +359,20 @@ class Gradient {
 std::vector<at::Tensor> unstack(const RnnArguments& args, const Layout& layout,
                                 const at::Tensor& stored) {
   std::vector<at::Tensor> layers;
-  if (stored.dim() < 2) return layers;
+  if (!stored.defined() || stored.dim() < 2) return layers;
   for (const auto& layer : stored.to(compute_type(args)).unbind(0)) {
     layers.push_back(layout.from_stored(layer));
   }
   return layers;
+}
+
+/// What the forward pass saved.
+Layers saved_layers(const RnnArguments& args, const Layout& layout,
+                    const BackwardArguments& grads) {
+  auto outputs = unstack(args, layout, grads.saved.states);
+  outputs.push_back(layout.from_caller(grads.output).to(compute_type(args)));
+  return {std::move(outputs), unstack(args, layout, grads.saved.drives),
+          unstack(args, layout, grads.saved.masks)};
 }
 
 }  // namespace
@@ -302,10 +380,8 @@ std::vector<at::Tensor> unstack(const RnnArguments& args, const Layout& layout,
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   const WithoutAutocast guard;
   const Layout layout(args);
-  auto layers = unstack(args, layout, grads.saved.states);
-  layers.push_back(layout.from_caller(grads.output).to(compute_type(args)));
   return Gradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
-                  std::move(layers), unstack(args, layout, grads.saved.masks))
+                  saved_layers(args, layout, grads))
       .compute();
 }
 
@@ -315,20 +391,17 @@ std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
   const Layout layout(args);
   auto states = compute_states(args, layout, grads.saved.masks);
   return Gradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
-                  std::move(states.layers), unstack(args, layout, grads.saved.masks))
+                  {std::move(states.layers), std::move(states.drives),
+                   unstack(args, layout, grads.saved.masks)})
       .compute();
 }
 
 at::Tensor lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags) {
   const WithoutAutocast guard;
   const Layout layout(args);
-  auto layers = unstack(args, layout, grads.saved.states);
-  layers.push_back(layout.from_caller(grads.output).to(compute_type(args)));
   // One window for each output, also where all of them reach step 1.
   const Windows windows{layout.steps(), 1, lags, layout.steps()};
-  return Gradient(args, grads, layout, windows, std::move(layers),
-                  unstack(args, layout, grads.saved.masks))
-      .lag_norms();
+  return Gradient(args, grads, layout, windows, saved_layers(args, layout, grads)).lag_norms();
 }
 
 }  // namespace elman::composite

@@ -1,10 +1,12 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 
+#include <vector>
+
 #include "composite/engine.h"
 #include "composite/layout.h"
 #include "composite/states.h"
-#include "ops/dropout.h"
+#include "dropout.h"
 
 namespace elman::composite {
 
@@ -16,14 +18,14 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const auto drawn = args.draws_dropout() ? draw_masks(args) : none();
   const auto run = compute_states(args, layout, args.masks.value_or(drawn));
 
-  std::vector<at::Tensor> lower;
-  if (save_states) {
-    for (auto layer = run.layers.begin(); layer != run.layers.end() - 1; ++layer) {
-      lower.push_back(layout.to_stored(layer->to(dtype)));
-    }
-  }
+  const auto stored = [&](std::vector<at::Tensor> layers) {
+    if (!save_states || layers.empty()) return none();
+    for (at::Tensor& layer : layers) layer = layout.to_stored(layer.to(dtype));
+    return at::stack(layers);
+  };
+  const std::vector<at::Tensor> lower(run.layers.begin(), run.layers.end() - 1);
   return {layout.to_caller(run.layers.back().to(dtype)), layout.states_to_caller(run.h_n.to(dtype)),
-          Saved{lower.empty() ? none() : at::stack(lower), save_states ? drawn : none()}};
+          Saved{stored(lower), save_states ? drawn : none(), stored(run.drives)}};
 }
 
 }  // namespace elman::composite

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/nonzero_static.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 
 namespace elman::composite {
@@ -66,6 +67,19 @@ at::Tensor Layout::states_to_caller(const at::Tensor& x) const {
 at::Tensor Layout::per_step_from_caller(const at::Tensor& x) const {
   if (x.dim() == 1) return x.view({steps_, 1, 1});
   return (batch_first_ ? x.transpose(0, 1) : x).unsqueeze(2);
+}
+
+at::Tensor Layout::preactivation_from_caller(const at::Tensor& x, int64_t layer) const {
+  const int64_t dimensions = packed_ || !batched_ ? 2 : 3;
+  return from_caller(x.dim() > dimensions ? x.select(0, layer) : x);
+}
+
+at::Tensor Layout::preactivation_to_caller(const std::vector<at::Tensor>& layers,
+                                           bool by_layer) const {
+  std::vector<at::Tensor> result;
+  result.reserve(layers.size());
+  for (const at::Tensor& layer : layers) result.push_back(to_caller(layer));
+  return by_layer ? at::stack(result) : result[0];
 }
 
 at::Tensor Layout::first(const at::Tensor& x) const { return x.select(0, 0); }

@@ -4,6 +4,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "arguments.h"
 
@@ -44,6 +45,10 @@ class Layout {
 
   /// reset or carry_scale in the caller's layout -> [T, B or 1, 1].
   at::Tensor per_step_from_caller(const at::Tensor& x) const;
+
+  /// A layer's part of preactivation in the caller's layout -> [T, B, D*H]; and back, of all layers.
+  at::Tensor preactivation_from_caller(const at::Tensor& x, int64_t layer) const;
+  at::Tensor preactivation_to_caller(const std::vector<at::Tensor>& layers, bool by_layer) const;
 
   /// valid: [T, B, 1] bool, whether the sequence has that step; undefined if all have all (not
   /// packed).

@@ -21,16 +21,24 @@ at::Tensor initial_states(const RnnArguments& args, const Layout& layout);
 /// enters step T is never cut.
 at::Tensor cuts(const RnnArguments& args, const Layout& layout, bool reverse);
 
+/// The leak of one cell: [H] alpha in the (real) type that is computed in; undefined without leak.
+at::Tensor leak_of(const RnnArguments& args, int64_t layer, int64_t direction);
+
+/// f of states that are given before f, as hx is in the current form; in other forms those states.
+at::Tensor read_state(const RnnArguments& args, const at::Tensor& state);
+
 struct States {
-  /// Per layer [T, B, D*H] before dropout, in the compute dtype.
+  /// Per layer [T, B, D*H] the outputs, before dropout, in the compute dtype.
   std::vector<at::Tensor> layers;
+  /// Per layer [T, B, D*H] what Saved::drives says, in the compute dtype; empty without leak.
+  std::vector<at::Tensor> drives;
   /// [L*D, B, H] in the compute dtype.
   at::Tensor h_n;
 };
 
 /// Runs the whole stack. `masks` are the dropout masks to use, [L-1, ...] as in Saved; numel 0
-/// means no dropout. Every value is rounded to the input's dtype where it is a state, so that the
-/// recurrence sees what is stored.
+/// means no dropout. Every state of a plain cell is rounded to the input's dtype, so that the
+/// recurrence sees what is stored. A leaky one is not: rounded at each step it would not move.
 States compute_states(const RnnArguments& args, const Layout& layout, const at::Tensor& masks);
 
 }  // namespace elman::composite

@@ -28,51 +28,83 @@ at::Tensor ByLag::at(int64_t lag) const {
   return passed == 0 ? place : place.narrow(0, 0, place.size(0) - passed);
 }
 
-Sweep::Sweep(const Windows& windows, bool reverse, const at::Tensor& derivative,
-             at::Tensor weight_hh, const at::Tensor& cut, const at::Tensor& scale)
-    : windows_(windows),
-      reverse_(reverse),
-      weight_hh_(std::move(weight_hh)),
-      derivative_(derivative, windows, reverse),
-      cut_(cut, windows, reverse),
-      scale_(scale, windows, reverse),
-      totals_(windows.k1) {}
+void WindowSum::add(int64_t lag, const at::Tensor& x) {
+  auto& place = places_[lag % windows_.k1];
+  if (lag < windows_.k1) {
+    place = x;
+    return;
+  }
+  const int64_t active = x.size(0), others = place.size(0) - active;
+  place = at::cat({place.narrow(0, 0, active) + x, place.narrow(0, active, others)});
+}
 
-at::Tensor Sweep::carried() const {
-  // Where the walk leaves a chunk, every window moves one chunk down and the lowest one has nowhere
-  // to go: its rows come first.
-  const int64_t leaving = lag_ % windows_.k1 == 0 ? 1 : 0;
-  const auto staying = [&](const at::Tensor& x) {
-    return leaving == 0 ? x : x.narrow(0, leaving, x.size(0) - leaving);
-  };
-  auto gradient = at::matmul(staying(delta_), weight_hh_);
+at::Tensor WindowSum::total() const {
+  auto places = places_;
+  if (!reverse_) std::reverse(places.begin(), places.end());
+  return at::stack(places, 1).flatten(0, 1).narrow(0, 0, windows_.steps);
+}
+
+Sweep::Sweep(const Windows& windows, const SweepCell& cell)
+    : windows_(windows),
+      current_(cell.current),
+      weight_hh_(cell.weight_hh),
+      alpha_(cell.alpha),
+      derivative_(cell.derivative, windows, cell.reverse),
+      cut_(cell.cut, windows, cell.reverse),
+      scale_(cell.scale, windows, cell.reverse),
+      valid_(cell.alpha.defined() ? cell.valid : at::Tensor(), windows, cell.reverse),
+      deltas_(windows, cell.reverse),
+      states_(windows, cell.reverse) {}
+
+namespace {
+
+at::Tensor sum(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined()) return b;
+  return b.defined() ? a + b : a;
+}
+
+}  // namespace
+
+/// The rows of the lag before that have a step at this one. Where the walk leaves a chunk, every
+/// window moves one chunk down and the lowest one has nowhere to go: its rows come first.
+at::Tensor Sweep::staying(const at::Tensor& x) const {
+  return lag_ % windows_.k1 == 0 ? x.narrow(0, 1, x.size(0) - 1) : x;
+}
+
+/// What of a gradient passes the border from the step at the lag before to the one at this lag.
+at::Tensor Sweep::gated(at::Tensor gradient) const {
   if (scale_.defined()) gradient = gradient * staying(scale_.at(lag_ - 1));
   if (cut_.defined()) gradient = at::where(staying(cut_.at(lag_ - 1)), 0, gradient);
   return gradient;
 }
 
-at::Tensor Sweep::step(const at::Tensor& arriving) {
-  auto gradient = arriving;
-  if (lag_ > 0) gradient = arriving.defined() ? arriving + carried() : carried();
-  delta_ = derivative_.at(lag_) * gradient;
-
-  auto& total = totals_[lag_ % windows_.k1];
-  const int64_t active = delta_.size(0);
-  if (lag_ < windows_.k1) {
-    total = delta_;
-  } else {
-    // Out of place, since autograd and vmap may be watching.
-    const int64_t others = total.size(0) - active;
-    total = at::cat({total.narrow(0, 0, active) + delta_, total.narrow(0, active, others)});
+at::Tensor Sweep::step(const at::Tensor& arriving, const at::Tensor& final) {
+  at::Tensor through_weight, kept;
+  if (lag_ > 0) {
+    through_weight = gated(at::matmul(staying(delta_), weight_hh_));
+    if (alpha_.defined()) kept = gated((1 - alpha_) * staying(state_));
   }
+  const auto derivative = derivative_.at(lag_);
+  if (current_) {
+    // f comes between the state and the output, and what W_h reads.
+    const auto read = sum(arriving, through_weight);
+    state_ = sum(sum(read.defined() ? derivative * read : read, final), kept);
+    delta_ = alpha_.defined() ? alpha_ * state_ : state_;
+  } else {
+    state_ = sum(sum(sum(arriving, final), through_weight), kept);
+    delta_ = derivative * state_;
+    if (alpha_.defined()) delta_ = alpha_ * delta_;
+  }
+  if (valid_.defined()) {
+    // Where a step does not exist, f' is zero; the state's own way on is not.
+    const auto valid = valid_.at(lag_);
+    state_ = at::where(valid, state_, 0);
+    delta_ = at::where(valid, delta_, 0);
+  }
+  deltas_.add(lag_, delta_);
+  if (alpha_.defined()) states_.add(lag_, state_);
   ++lag_;
   return delta_;
-}
-
-at::Tensor Sweep::total() const {
-  auto places = totals_;
-  if (!reverse_) std::reverse(places.begin(), places.end());
-  return at::stack(places, 1).flatten(0, 1).narrow(0, 0, windows_.steps);
 }
 
 }  // namespace elman::composite

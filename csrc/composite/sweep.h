@@ -30,35 +30,62 @@ class ByLag {
   std::vector<at::Tensor> places_;  // per lag modulo k1: [count, B, C]
 };
 
-/// The backward recurrence of one layer in one direction, all windows side by side as rows:
-/// sequential depth is k2, whatever T is.
-class Sweep {
+/// The sum over the windows of what each has at its steps.
+class WindowSum {
  public:
-  /// derivative: [T, B, H] f' (its conjugate), weight_hh: [H, H] (its conjugate), cut: [T, B, 1]
-  /// bool or undefined, scale: [T, B or 1, 1] or undefined.
-  Sweep(const Windows& windows, bool reverse, const at::Tensor& derivative, at::Tensor weight_hh,
-        const at::Tensor& cut, const at::Tensor& scale);
+  WindowSum(const Windows& windows, bool reverse)
+      : windows_(windows), reverse_(reverse), places_(windows.k1) {}
 
-  /// Goes to the next lag. arriving: [windows active at this lag, B, H], the gradient that reaches
-  /// the state from outside the recurrence, or undefined (only after the first lag). Returns delta
-  /// in the same shape.
-  at::Tensor step(const at::Tensor& arriving);
-
-  /// [T, B, H] the sum of delta over the windows, once all k2 lags are done.
+  /// x: [windows active at this lag, B, H]. Out of place, since autograd and vmap may be watching.
+  void add(int64_t lag, const at::Tensor& x);
+  /// [T, B, H] once all k2 lags are done.
   at::Tensor total() const;
 
  private:
-  at::Tensor carried() const;
-
   Windows windows_;
   bool reverse_;
-  at::Tensor weight_hh_;
-  ByLag derivative_;
-  ByLag cut_;
-  ByLag scale_;
+  std::vector<at::Tensor> places_;  // per lag modulo k1: [count, B, H], by chunk
+};
+
+/// What a cell's backward recurrence is made of.
+struct SweepCell {
+  bool reverse;
+  at::Tensor derivative;  ///< [T, B, H] f' (its conjugate)
+  at::Tensor weight_hh;   ///< [H, H] (its conjugate)
+  at::Tensor cut;         ///< [T, B, 1] bool or undefined
+  at::Tensor scale;       ///< [T, B or 1, 1] or undefined
+  at::Tensor valid;       ///< [T, B, 1] bool or undefined
+  at::Tensor alpha;       ///< [H] the leak, or undefined
+  bool current;           ///< whether it leaks in the current form
+};
+
+/// The backward recurrence of one layer in one direction, all windows side by side as rows:
+/// sequential depth is k2, whatever T is. With a leak, beside delta, the gradient at the
+/// pre-activation, goes e, the gradient at the carried state.
+class Sweep {
+ public:
+  Sweep(const Windows& windows, const SweepCell& cell);
+
+  /// Goes to the next lag. arriving, final: [windows active at this lag, B, H], the gradients that
+  /// reach the output and the carried state (through h_n) from outside the recurrence; either may
+  /// be undefined, at the first lag only one. Returns delta in the same shape.
+  at::Tensor step(const at::Tensor& arriving, const at::Tensor& final);
+
+  /// [T, B, H] the sums of delta and of e over the windows, once all k2 lags are done.
+  at::Tensor total() const { return deltas_.total(); }
+  at::Tensor state_total() const { return states_.total(); }
+
+ private:
+  at::Tensor staying(const at::Tensor& x) const;
+  at::Tensor gated(at::Tensor gradient) const;
+
+  const Windows windows_;
+  const bool current_;
+  const at::Tensor weight_hh_, alpha_;
+  const ByLag derivative_, cut_, scale_, valid_;
   int64_t lag_ = 0;
-  at::Tensor delta_;                // at the lag before lag_
-  std::vector<at::Tensor> totals_;  // per lag modulo k1: [count, B, H], by chunk
+  at::Tensor delta_, state_;  // delta and e at the lag before lag_
+  WindowSum deltas_, states_;
 };
 
 }  // namespace elman::composite

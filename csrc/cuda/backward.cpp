@@ -57,7 +57,7 @@ class Gradient {
   }
 
  private:
-  bool asks_for_hx() const { return args_.hx.has_value() && grads_.output_mask[1]; }
+  bool asks_for_hx() const { return args_.hx.has_value() && grads_.wants_hx(); }
 
   /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
   int64_t lowest_layer() const {
@@ -108,14 +108,14 @@ class Gradient {
     for (int64_t layer = args_.num_layers - 1; layer >= lowest_layer_; --layer) {
       at::Tensor below;
       if (layer > lowest_layer_) below = at::empty({call_.rows(), call_.features()}, call_.summed);
-      if (layer == 0 && grads_.output_mask[0]) below = at::empty_like(call_.input);
+      if (layer == 0 && grads_.wants_input()) below = at::empty_like(call_.input);
       for (int64_t direction = 0; direction < args_.num_directions(); ++direction) {
         finish_cell(layer, direction, run_cell(operands(layer, direction, from_above)), below);
       }
       if (layer > lowest_layer_ && !masks_.empty()) below.mul_(masks_[layer - 1]);
       from_above = below;
     }
-    if (lowest_layer_ == 0 && grads_.output_mask[0]) results_[0] = call_.to_caller(from_above);
+    if (lowest_layer_ == 0 && grads_.wants_input()) results_[0] = call_.to_caller(from_above);
   }
 
   /// Windows that overlap, in a stack (one direction): an error keeps its window on its way down,
@@ -138,7 +138,7 @@ class Gradient {
       }
     }
     at::Tensor below;
-    if (grads_.output_mask[0]) below = results_[0] = at::empty_like(call_.input);
+    if (grads_.wants_input()) below = results_[0] = at::empty_like(call_.input);
     for (size_t i = 0; i < sweeps.size(); ++i) {
       const int64_t layer = args_.num_layers - 1 - i;
       finish_cell(layer, 0, sweeps[i].total(), layer == 0 ? below : at::Tensor());
@@ -171,7 +171,7 @@ class Gradient {
   /// The place of a parameter's gradient; undefined if it is not asked for.
   at::Tensor wanted(int64_t layer, int64_t direction, int64_t which) {
     const int64_t i = cell(layer, direction) * args_.params_per_cell() + which;
-    if (!grads_.output_mask[i + 2]) return {};
+    if (!grads_.wants_param(i)) return {};
     return results_[i + 2] = at::empty(args_.params[i].sizes(), call_.stored);
   }
 

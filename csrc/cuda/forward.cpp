@@ -12,7 +12,7 @@
 #include "cuda/paths.h"
 #include "cuda/pointwise.h"
 #include "dense.h"
-#include "ops/dropout.h"
+#include "dropout.h"
 
 namespace elman::cuda {
 namespace {
@@ -98,12 +98,12 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const Call call(args);
   const int64_t inner = args.num_layers - 1;
   const int64_t kept = save_states ? inner : std::min<int64_t>(inner, 2);
-  const at::Tensor none = at::empty({0}, call.stored);
+  const auto none = [&] { return at::empty({0}, call.stored); };
   const at::Tensor output = at::empty({call.rows(), call.features()}, call.stored);
   const at::Tensor h_n = at::empty(
       {args.num_layers * args.num_directions(), call.batch, call.hidden_size}, call.stored);
-  const at::Tensor states = inner == 0 ? none : at::empty(call.saved_sizes(kept), call.stored);
-  const at::Tensor drawn = args.draws_dropout() ? draw_masks(args) : at::empty({0}, call.stored);
+  const at::Tensor states = inner == 0 ? none() : at::empty(call.saved_sizes(kept), call.stored);
+  const at::Tensor drawn = args.draws_dropout() ? draw_masks(args) : none();
   const at::Tensor masks = args.masks.value_or(drawn);
 
   Forward run(call);
@@ -117,7 +117,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     x = made;
     if (layer < inner && masks.numel() > 0) x = at::mul(made, call.saved_layer(masks, layer));
   }
-  Saved saved = save_states ? Saved{states, drawn} : Saved{none, at::empty({0}, call.stored)};
+  Saved saved = save_states ? Saved{states, drawn, none()} : Saved{none(), none(), none()};
   return {call.to_caller(output), call.states_to_caller(h_n), std::move(saved)};
 }
 

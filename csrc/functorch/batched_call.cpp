@@ -3,11 +3,13 @@
 #include <ATen/Tensor.h>
 #include <ATen/ops/stack.h>
 
-#include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "checks.h"
+#include "dispatch/operators.h"
+#include "functorch/fold.h"
 #include "functorch/operands.h"
-#include "ops/operators.h"
 
 namespace elman::functorch {
 namespace {
@@ -36,10 +38,11 @@ class BatchedCall {
   /// there is none.
   bool differs_by_slice() const {
     if (empty()) return true;
-    const auto differs = [](const at::Tensor& tensor) { return tensor.sym_size(0) != 1; };
-    const auto& params = operands_.params;
-    return std::any_of(params.begin(), params.end(), differs) ||
-           (operands_.batch_sizes && differs(*operands_.batch_sizes));
+    bool differs = false;
+    Operands(operands_).visit([&](const at::Tensor& tensor, Role role) {
+      differs = differs || (role == Role::kNoRows && tensor.sym_size(0) != 1);
+    });
+    return differs;
   }
 
   bool single() const { return *size_ == 1; }
@@ -50,20 +53,20 @@ class BatchedCall {
   auto run_folded(const Run& run) const {
     const Fold fold(args_, *size_);
     Operands folded = operands_;
-    folded.visit(
-        [&](at::Tensor& x, Role role) {
-          // Saved tensors that are not there are of numel 0, and of one dimension.
-          x = role == Role::kStored && x.dim() == 2 ? x.select(0, 0) : fold.fold(x, role);
-        },
-        [](at::Tensor& x) { x = x.select(0, 0); });
-    if (folded.batch_sizes) folded.batch_sizes = folded.batch_sizes->mul(*size_);
-    RnnArguments call = folded.call(args_);
-    call.batch_first = fold.batch_first();
-    return run(call, folded);
+    folded.visit([&](at::Tensor& x, Role role) {
+      // Saved tensors that are not there are of numel 0, and of one dimension.
+      const bool absent = role == Role::kStored && x.dim() == 2;
+      x = role == Role::kNoRows || absent ? x.select(0, 0) : fold.fold(x, role);
+    });
+    OwnedArguments& arguments = folded.arguments;
+    if (arguments.batch_sizes) arguments.batch_sizes = arguments.batch_sizes->mul(*size_);
+    arguments.options.batch_first = fold.batch_first();
+    return run(folded.call(), folded);
   }
 
   at::Tensor from_rows(const at::Tensor& y, Role role) const {
     if (role == Role::kStored && y.dim() < 2) return y;
+    if (role == Role::kNoRows) return from_slice(y.unsqueeze(0));
     const Fold fold(args_, *size_);
     return level_.wrap(fold.unfold(y, role), fold.place(role));
   }
@@ -81,7 +84,7 @@ class BatchedCall {
         if (x.sym_size(0) == 0) return zeros_for(x);
         return x.select(0, x.size(0) == 1 ? 0 : slice);
       });
-      std::vector<at::Tensor> one = run(own.call(args_), own);
+      std::vector<at::Tensor> one = run(own.call(), own);
       results.resize(one.size());
       for (size_t i = 0; i < one.size(); ++i) results[i].push_back(std::move(one[i]));
     }
@@ -102,9 +105,8 @@ class BatchedCall {
   void check_storages() const {
     Operands values = operands_;
     values.replace([&](const at::Tensor& tensor) { return level_.below_all(tensor); });
-    const RnnArguments call = values.call(args_);
-    if (!values.output) return check_storage(call);
-    check_storage(call, values.gradients({}));
+    if (!values.gradients) return check_storage(values.call());
+    check_storage(values.call(), values.backward({}));
   }
 
   /// x: [0, ...] -> zeros [...], a function of it.
@@ -128,9 +130,9 @@ std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& ar
   if (batched.differs_by_slice()) {
     auto results = batched.run_sliced([&](const RnnArguments& call, const Operands&) {
       auto [output, h_n, saved] = call_rnn_forward(call, save_states);
-      return std::vector<at::Tensor>{output, h_n, saved.states, saved.masks};
+      return std::vector<at::Tensor>{output, h_n, saved.states, saved.masks, saved.drives};
     });
-    return {results[0], results[1], {results[2], results[3]}};
+    return {results[0], results[1], {results[2], results[3], results[4]}};
   }
   const auto [output, h_n, saved] =
       batched.run_folded([&](const RnnArguments& call, const Operands&) {
@@ -138,7 +140,8 @@ std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& ar
       });
   return {batched.from_rows(output, Role::kSequence), batched.from_rows(h_n, Role::kState),
           Saved{batched.from_rows(saved.states, Role::kStored),
-                batched.from_rows(saved.masks, Role::kStored)}};
+                batched.from_rows(saved.masks, Role::kStored),
+                batched.from_rows(saved.drives, Role::kStored)}};
 }
 
 std::vector<at::Tensor> batched_backward(const RnnArguments& args, const BackwardArguments& grads,
@@ -148,10 +151,11 @@ std::vector<at::Tensor> batched_backward(const RnnArguments& args, const Backwar
   if (!batched.batched()) return call_rnn_backward(args, grads);
   const auto& mask = grads.output_mask;
   const auto run = [&](const RnnArguments& call, const Operands& operands) {
-    return call_rnn_backward(call, operands.gradients(mask));
+    return call_rnn_backward(call, operands.backward(mask));
   };
-  // The gradients of parameters are sums over the rows, but only over the rows of one slice.
-  const bool of_parameters = std::find(mask.begin() + 2, mask.end(), true) != mask.end();
+  // The gradients of parameters and of leak are sums over the rows, but only over those of one
+  // slice.
+  const bool of_parameters = grads.first_wanted_param() < args.params.size() || grads.wants_leak();
   if (batched.differs_by_slice() || (of_parameters && !batched.single())) {
     return batched.run_sliced(run);
   }
@@ -161,9 +165,11 @@ std::vector<at::Tensor> batched_backward(const RnnArguments& args, const Backwar
     *next = batched.from_rows(*next, role);
     ++next;
   };
-  if (mask[0]) wrap(Role::kSequence);
-  if (mask[1] && args.hx) wrap(Role::kState);
-  for (; next != results.end(); ++next) *next = batched.from_slice(next->unsqueeze(0));
+  if (grads.wants_input()) wrap(Role::kSequence);
+  if (grads.wants_hx() && args.hx) wrap(Role::kState);
+  const auto end = results.end() - (grads.wants_preactivation() && args.preactivation ? 1 : 0);
+  while (next != end) wrap(Role::kNoRows);
+  if (next != results.end()) wrap(args.preactivation_by_layer() ? Role::kByLayer : Role::kSequence);
   return results;
 }
 

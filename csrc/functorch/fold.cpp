@@ -18,10 +18,14 @@ int64_t Fold::row(Role role) const {
       return packed_ || batch_first() ? 0 : 1;
     case Role::kState:
       return 1;
+    case Role::kByLayer:
+      return packed_ || batch_first() ? 1 : 2;
     case Role::kStored:
       return packed_ ? 1 : 2;
+    case Role::kNoRows:
+      break;
   }
-  TORCH_INTERNAL_ASSERT(false, "unknown role");
+  TORCH_INTERNAL_ASSERT(false, "a tensor without rows");
 }
 
 at::Tensor Fold::fold(const at::Tensor& x, Role role) const {

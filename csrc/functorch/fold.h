@@ -6,17 +6,9 @@
 #include <cstdint>
 
 #include "arguments.h"
+#include "owned_arguments.h"
 
 namespace elman::functorch {
-
-/// What a tensor of a call holds, which tells where its rows (the batch) are.
-enum class Role {
-  kSequence,  ///< input, output: [T, B, C]; [B, T, C] if batch_first; [T, C] unbatched; [N, C]
-              ///< packed
-  kState,     ///< hx, h_n: [L*D, B, H]; [L*D, H] unbatched
-  kPerStep,   ///< reset, carry_scale: as kSequence without C
-  kStored,    ///< Saved's: [L-1, T, B, C]; [L-1, N, C] packed
-};
 
 /// A call of one row or of a batch of rows, S times over, is one call of S times the rows: the
 /// dimension of vmap becomes a part of the rows' dimension. Padded, the S groups of rows lie one

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "dispatch/operators.h"
+#include "dispatch/signatures.h"
 #include "functorch/batched_call.h"
 #include "functorch/operands.h"
-#include "ops/operators.h"
-#include "ops/signatures.h"
 
 // The vmap before torch.func, which torch itself still uses: torch.autograd.grad with
 // is_grads_batched, torch.autograd.functional.jacobian with vectorize, gradcheck of batched
@@ -19,11 +19,10 @@ namespace {
 class InnermostLevel final : public Level {
  public:
   explicit InnermostLevel(Operands operands) {
-    const auto look = [&](const at::Tensor& tensor) {
+    operands.visit([&](const at::Tensor& tensor, Role) {
       const auto* batched = at::maybeGetBatchedImpl(tensor);
       if (batched) id_ = std::max(id_, batched->bdims().back().level());
-    };
-    operands.visit([&](const at::Tensor& tensor, Role) { look(tensor); }, look);
+    });
   }
 
   std::pair<at::Tensor, std::optional<int64_t>> unwrap(const at::Tensor& tensor) const override {
@@ -68,10 +67,10 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(elman, Batched, m) {
-  m.impl("rnn", RnnKernel<rnn>::rnn);
-  m.impl("rnn.data", RnnKernel<rnn>::data);
-  m.impl("_rnn_forward", rnn_forward_kernel<forward>);
-  m.impl("_rnn_backward", rnn_backward_kernel<backward>);
+  m.impl("rnn", Padded<RnnResult>::kernel<rnn>);
+  m.impl("rnn.data", Packed<RnnResult>::kernel<rnn>);
+  m.impl("_rnn_forward", Internal::forward<forward>);
+  m.impl("_rnn_backward", Internal::backward<backward>);
 }
 
 }  // namespace elman::functorch

@@ -3,89 +3,61 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "arguments.h"
-#include "composite/engine.h"
-#include "functorch/fold.h"
+#include "owned_arguments.h"
 
 namespace elman::functorch {
 
-/// Every tensor of a call; those from grad_output on of the backward pass only.
+/// Every tensor of a call; those of `gradients` of the backward pass only.
 struct Operands {
-  at::Tensor input;
-  std::optional<at::Tensor> hx;
-  std::vector<at::Tensor> params;
-  std::optional<at::Tensor> batch_sizes, reset, carry_scale, masks;
-  std::optional<at::Tensor> grad_output, grad_h_n, output, states, saved_masks;
+  OwnedArguments arguments;
+  struct Gradients {
+    std::optional<at::Tensor> grad_output, grad_h_n;
+    at::Tensor output, states, masks, drives;
+  };
+  std::optional<Gradients> gradients;
 
-  explicit Operands(const RnnArguments& args)
-      : input(args.input),
-        hx(args.hx),
-        params(args.params.vec()),
-        batch_sizes(args.batch_sizes),
-        reset(args.reset),
-        carry_scale(args.carry_scale),
-        masks(args.masks) {}
+  explicit Operands(const RnnArguments& args) : arguments(args) {}
 
   Operands(const RnnArguments& args, const BackwardArguments& grads) : Operands(args) {
-    grad_output = grads.grad_output;
-    grad_h_n = grads.grad_h_n;
-    output = grads.output;
-    states = grads.saved.states;
-    saved_masks = grads.saved.masks;
+    gradients = {grads.grad_output,  grads.grad_h_n,    grads.output,
+                 grads.saved.states, grads.saved.masks, grads.saved.drives};
   }
 
-  /// Calls in_rows(tensor, role) with each tensor that has rows, other(tensor) with each other one;
-  /// both may replace it.
-  template <typename InRows, typename Other>
-  void visit(const InRows& in_rows, const Other& other) {
-    const auto present = [&](std::optional<at::Tensor>& tensor, Role role) {
-      if (tensor) in_rows(*tensor, role);
+  /// Calls visit(tensor, role) with each tensor that there is; it may replace it.
+  template <typename Visit>
+  void visit(const Visit& visit) {
+    const auto present = [&](auto& tensor, Role role) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(tensor)>, at::Tensor>) {
+        visit(tensor, role);
+      } else {
+        if (tensor) visit(*tensor, role);
+      }
     };
-    in_rows(input, Role::kSequence);
-    present(hx, Role::kState);
-    present(reset, Role::kPerStep);
-    present(carry_scale, Role::kPerStep);
-    present(masks, Role::kStored);
-    present(grad_output, Role::kSequence);
-    present(grad_h_n, Role::kState);
-    present(output, Role::kSequence);
-    present(states, Role::kStored);
-    present(saved_masks, Role::kStored);
-    for (at::Tensor& param : params) other(param);
-    if (batch_sizes) other(*batch_sizes);
+    OwnedArguments::each_tensor(arguments, present);
+    if (!gradients) return;
+    present(gradients->grad_output, Role::kSequence);
+    present(gradients->grad_h_n, Role::kState);
+    present(gradients->output, Role::kSequence);
+    for (at::Tensor* saved : {&gradients->states, &gradients->masks, &gradients->drives})
+      present(*saved, Role::kStored);
   }
 
   /// Replaces every tensor by f(tensor).
   template <typename F>
   void replace(const F& f) {
-    const auto set = [&](at::Tensor& tensor) { tensor = f(tensor); };
-    visit([&](at::Tensor& tensor, Role) { set(tensor); }, set);
+    visit([&](at::Tensor& tensor, Role) { tensor = f(tensor); });
   }
 
-  /// The call with these tensors in the places of those of `like`; refers to them.
-  RnnArguments call(const RnnArguments& like) const {
-    return {input,
-            hx,
-            params,
-            like.has_biases,
-            like.num_layers,
-            like.dropout,
-            like.train,
-            like.bidirectional,
-            like.batch_first,
-            like.nonlinearity,
-            like.k1,
-            like.k2,
-            batch_sizes,
-            reset,
-            carry_scale,
-            masks};
-  }
+  /// The call with these tensors; refers to them.
+  RnnArguments call() const { return arguments.view(); }
 
-  BackwardArguments gradients(const std::vector<bool>& output_mask) const {
-    return {grad_output, grad_h_n, *output, {*states, *saved_masks}, output_mask};
+  BackwardArguments backward(const std::vector<bool>& output_mask) const {
+    const Gradients& g = *gradients;
+    return {g.grad_output, g.grad_h_n, g.output, {g.states, g.masks, g.drives}, output_mask};
   }
 };
 

@@ -12,9 +12,10 @@
 #include <torch/library.h>
 
 #include "checks.h"
+#include "dispatch/operators.h"
+#include "dispatch/signatures.h"
 #include "functorch/batched_call.h"
-#include "ops/operators.h"
-#include "ops/signatures.h"
+#include "ops/rnn_cell.h"
 
 // The operators under torch.func.vmap. A level of vmap reaches an operator at two keys in turn:
 //
@@ -100,17 +101,23 @@ std::tuple<at::Tensor, at::Tensor> rnn_in_vmap(const RnnArguments& args) {
   return {std::move(output), std::move(h_n)};
 }
 
+at::Tensor rnn_cell_in_vmap(const CellArguments& args) {
+  return autocast_is_on(args.input) ? autocast_rnn_cell(args) : elman::rnn_cell(args);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(elman, FuncTorchVmapMode, m) {
-  m.impl("rnn", RnnKernel<rnn_in_vmap>::rnn);
-  m.impl("rnn.data", RnnKernel<rnn_in_vmap>::data);
-  m.impl("_rnn_forward", rnn_forward_kernel<forward_in_vmap>);
+  m.impl("rnn", Padded<RnnResult>::kernel<rnn_in_vmap>);
+  m.impl("rnn.data", Packed<RnnResult>::kernel<rnn_in_vmap>);
+  m.impl("_rnn_forward", Internal::forward<forward_in_vmap>);
+  // CompositeImplicitAutograd does not reach into torch.func.vmap.
+  m.impl("rnn_cell", RnnCell::kernel<rnn_cell_in_vmap>);
 }
 
 TORCH_LIBRARY_IMPL(elman, FuncTorchBatched, m) {
-  m.impl("_rnn_forward", rnn_forward_kernel<forward_at_level>);
-  m.impl("_rnn_backward", rnn_backward_kernel<backward_at_level>);
+  m.impl("_rnn_forward", Internal::forward<forward_at_level>);
+  m.impl("_rnn_backward", Internal::backward<backward_at_level>);
 }
 
 }  // namespace elman::functorch

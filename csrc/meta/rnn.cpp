@@ -3,7 +3,7 @@
 #include <torch/library.h>
 
 #include "checks.h"
-#include "ops/signatures.h"
+#include "dispatch/signatures.h"
 
 namespace elman {
 namespace {
@@ -17,7 +17,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args,
   const auto empty = [&](c10::ArrayRef<SymInt> sizes) {
     return at::empty_symint(sizes, input.options());
   };
-  const int64_t cells = args.num_layers * args.num_directions();
+  const int64_t cells = args.num_cells();
   const SymInt hidden = args.params[1].sym_size(1);
   const SymInt features = hidden * args.num_directions();
 
@@ -40,11 +40,13 @@ std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args,
     h_n = empty({cells, input.sym_size(1), hidden});
   }
 
-  const auto per_inner_layer = [&](bool wanted) {
-    return wanted ? empty(args.saved_sizes()) : empty({SymInt(0)});
+  const auto by_layer = [&](bool wanted, int64_t layers) {
+    return wanted ? empty(args.saved_sizes(layers)) : empty({SymInt(0)});
   };
-  Saved saved{per_inner_layer(save_states && args.num_layers > 1),
-              per_inner_layer(save_states && args.draws_dropout())};
+  const int64_t inner = args.num_layers - 1;
+  Saved saved{by_layer(save_states && inner > 0, inner),
+              by_layer(save_states && args.draws_dropout(), inner),
+              by_layer(save_states && args.leak.has_value(), args.num_layers)};
   return {output, h_n, saved};
 }
 
@@ -54,24 +56,26 @@ std::vector<at::Tensor> meta_backward(const RnnArguments& args, const BackwardAr
   const auto add = [&](bool wanted, const at::Tensor& like) {
     if (wanted) result.push_back(at::empty_symint(like.sym_sizes(), like.options()));
   };
-  if (grads.output_mask[0] && args.batched() && args.batch_first) {
+  if (grads.wants_input() && args.batched() && args.batch_first) {
     // Dense in time-major order, as the output is.
     const at::Tensor& x = args.input;
     result.push_back(at::empty_symint({x.sym_size(1), x.sym_size(0), x.sym_size(2)}, x.options())
                          .transpose(0, 1));
   } else {
-    add(grads.output_mask[0], args.input);
+    add(grads.wants_input(), args.input);
   }
-  if (args.hx) add(grads.output_mask[1], *args.hx);
-  for (size_t i = 0; i < args.params.size(); ++i) add(grads.output_mask[2 + i], args.params[i]);
+  if (args.hx) add(grads.wants_hx(), *args.hx);
+  for (size_t i = 0; i < args.params.size(); ++i) add(grads.wants_param(i), args.params[i]);
+  if (args.leak) add(grads.wants_leak(), *args.leak);
+  if (args.preactivation) add(grads.wants_preactivation(), *args.preactivation);
   return result;
 }
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(elman, Meta, m) {
-  m.impl("_rnn_forward", rnn_forward_kernel<meta_forward>);
-  m.impl("_rnn_backward", rnn_backward_kernel<meta_backward>);
+  m.impl("_rnn_forward", Internal::forward<meta_forward>);
+  m.impl("_rnn_backward", Internal::backward<meta_backward>);
 }
 
 }  // namespace elman

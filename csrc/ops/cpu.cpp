@@ -12,9 +12,9 @@
 #include "cpu/common.h"
 #include "cpu/rnn.h"
 #include "dense.h"
-#include "ops/dropout.h"
+#include "dispatch/signatures.h"
+#include "dropout.h"
 #include "ops/lag_norms.h"
-#include "ops/signatures.h"
 
 // The operators on CPU tensors: from tensors to the plain structs of stack.h and back.
 
@@ -30,7 +30,9 @@ at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
 }
 
 /// Whether the fused kernels take these arguments; the composite engine takes the others.
-bool has_fused_kernel(const RnnArguments& args) { return !args.input.is_complex(); }
+bool has_fused_kernel(const RnnArguments& args) {
+  return !args.input.is_complex() && !args.leaky() && !args.preactivation;
+}
 
 template <typename Run>
 void dispatch_dtype(at::ScalarType dtype, const Run& run) {
@@ -189,7 +191,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     if (args.draws_dropout()) drawn = empty({0}, options);
   }
   return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1),
-          Saved{std::move(states), std::move(drawn)}};
+          Saved{std::move(states), std::move(drawn), empty({0}, options)}};
 }
 
 /// The tensors behind the pointers of a stack's backward pass, made dense.
@@ -241,24 +243,24 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
   // Results in the order and the shapes that the caller gave the arguments in; pointers of what is
   // not asked for are null.
   std::vector<at::Tensor> results;
-  const auto wanted = [&](size_t i, at::IntArrayRef sizes) -> void* {
-    if (!grads.output_mask[i]) return nullptr;
+  const auto make = [&](bool wanted, at::IntArrayRef sizes) -> void* {
+    if (!wanted) return nullptr;
     results.push_back(empty(sizes, args.input.options()));
     return results.back().mutable_data_ptr();
   };
-  stack.grad_input = wanted(0, dense.input.sizes());
-  if (dense.hx) stack.grad_hx = wanted(1, dense.hx->sizes());
+  stack.grad_input = make(grads.wants_input(), dense.input.sizes());
+  if (dense.hx) stack.grad_hx = make(grads.wants_hx(), dense.hx->sizes());
   for (size_t cell = 0; cell < stack.grads.size(); ++cell) {
     void* gradient[4] = {};
     for (int64_t k = 0; k < args.params_per_cell(); ++k) {
       const size_t i = cell * args.params_per_cell() + k;
-      gradient[k] = wanted(2 + i, dense.params[i].sizes());
+      gradient[k] = make(grads.wants_param(i), dense.params[i].sizes());
     }
     stack.grads[cell] = {gradient[0], gradient[1], gradient[2], gradient[3]};
   }
   dispatch_dtype(args.input.scalar_type(),
                  [&](auto scalar) { cpu::rnn_backward<decltype(scalar)>(stack); });
-  if (grads.output_mask[0]) results[0] = caller_layout(args, results[0]);
+  if (grads.wants_input()) results[0] = caller_layout(args, results[0]);
   return results;
 }
 
@@ -280,8 +282,8 @@ at::Tensor cpu::lag_norms(const RnnArguments& args, const BackwardArguments& gra
 }
 
 TORCH_LIBRARY_IMPL(elman, CPU, m) {
-  m.impl("_rnn_forward", rnn_forward_kernel<forward>);
-  m.impl("_rnn_backward", rnn_backward_kernel<backward>);
+  m.impl("_rnn_forward", Internal::forward<forward>);
+  m.impl("_rnn_backward", Internal::backward<backward>);
 }
 
 }  // namespace elman

@@ -4,8 +4,7 @@
 #include "checks.h"
 #include "composite/engine.h"
 #include "cuda/engine.h"
-#include "ops/kernel_info.h"
-#include "ops/signatures.h"
+#include "dispatch/signatures.h"
 
 // What the kernels are registered for: tests of what surrounds them, where there is no GPU, say
 // CPU.
@@ -16,10 +15,15 @@
 namespace elman {
 namespace {
 
+/// What there are no CUDA kernels for.
+bool needs_composite(const RnnArguments& args) {
+  return args.input.is_complex() || args.leaky() || args.preactivation;
+}
+
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
   check_data(args);
-  if (args.input.is_complex()) return composite::forward(args, save_states);
+  if (needs_composite(args)) return composite::forward(args, save_states);
   const c10::DeviceGuard guard(args.input.device());
   return cuda::forward(args, save_states);
 }
@@ -27,7 +31,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   check_backward_arguments(args, grads);
   check_data(args, grads);
-  if (args.input.is_complex()) return composite::backward(args, grads);
+  if (needs_composite(args)) return composite::backward(args, grads);
   const c10::DeviceGuard guard(args.input.device());
   return cuda::backward(args, grads);
 }
@@ -39,6 +43,8 @@ std::string info(const RnnArguments& args) {
     return std::string("composite: PyTorch operators; there are no CUDA kernels for ") +
            c10::toString(args.input.scalar_type());
   }
+  if (needs_composite(args))
+    return "composite: PyTorch operators; there are no CUDA kernels for leak and preactivation";
   const c10::DeviceGuard guard(args.input.device());
   return cuda::kernel_info(args);
 }
@@ -46,10 +52,10 @@ std::string info(const RnnArguments& args) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(elman, ELMAN_CUDA_DISPATCH_KEY, m) {
-  m.impl("kernel_info", KernelInfo<info>::rnn);
-  m.impl("kernel_info.data", KernelInfo<info>::data);
-  m.impl("_rnn_forward", rnn_forward_kernel<forward>);
-  m.impl("_rnn_backward", rnn_backward_kernel<backward>);
+  m.impl("kernel_info", Padded<std::string>::kernel<info>);
+  m.impl("kernel_info.data", Packed<std::string>::kernel<info>);
+  m.impl("_rnn_forward", Internal::forward<forward>);
+  m.impl("_rnn_backward", Internal::backward<backward>);
 }
 
 }  // namespace elman

@@ -1,6 +1,5 @@
 #include <ATen/OpMathType.h>
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones_like.h>
@@ -13,16 +12,18 @@
 #include "checks.h"
 #include "checks/tensor.h"
 #include "composite/engine.h"
-#include "nn/common.h"
+#include "dispatch/operators.h"
+#include "dispatch/signatures.h"
 #include "ops/lag_norms.h"
-#include "ops/operators.h"
 
 namespace elman {
 namespace {
 
 using Signature = at::Tensor(const at::Tensor&, const std::optional<at::Tensor>&, at::TensorList,
                              bool, int64_t, double, bool, bool, bool, int64_t, std::string_view,
-                             const std::optional<at::Tensor>&, const std::optional<at::Tensor>&);
+                             const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
+                             const std::optional<at::Tensor>&, std::string_view,
+                             const std::optional<at::Tensor>&);
 
 /// The arguments of the operator: those of a sliding window, k1 = 1.
 struct LagArguments {
@@ -39,10 +40,12 @@ at::Tensor lag_kernel(const at::Tensor& input, const std::optional<at::Tensor>& 
                       at::TensorList params, bool has_biases, int64_t num_layers, double dropout,
                       bool train, bool bidirectional, bool batch_first, int64_t max_lag,
                       std::string_view nonlinearity, const std::optional<at::Tensor>& grad_output,
-                      const std::optional<at::Tensor>& reset) {
+                      const std::optional<at::Tensor>& reset, const std::optional<at::Tensor>& leak,
+                      std::string_view leak_form, const std::optional<at::Tensor>& preactivation) {
   const LagArguments args{
       {input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
-       nonlinearity, /*k1=*/0, /*k2=*/0, std::nullopt, reset, std::nullopt},
+       nonlinearity, /*k1=*/0, /*k2=*/0, /*batch_sizes=*/std::nullopt, reset,
+       /*carry_scale=*/std::nullopt, leak, leak_form, preactivation},
       grad_output,
       max_lag};
   TORCH_CHECK_VALUE(max_lag >= 1, "max_lag must be at least 1, got ", max_lag);
@@ -81,7 +84,7 @@ at::Tensor kernel(const LagArguments& args) {
   }
   auto [output, h_n, saved] = call_rnn_forward(args.rnn, /*save_states=*/true);
   const auto grad_output = args.grad_output ? *args.grad_output : at::ones_like(output);
-  const std::vector<bool> everything(2 + args.rnn.params.size(), true);
+  const std::vector<bool> everything(BackwardArguments::count(args.rnn.params.size()), true);
   const auto norms =
       lag_norms(args.rnn, {grad_output, std::nullopt, output, std::move(saved), everything}, lags);
   return at::constant_pad_nd(norms, {0, args.max_lag - lags});
@@ -93,7 +96,8 @@ at::Tensor autograd_kernel(const LagArguments& args) {
   return gradient_by_lag(args.rnn.input, args.rnn.hx, args.rnn.params, args.rnn.has_biases,
                          args.rnn.num_layers, args.rnn.dropout, args.rnn.train,
                          args.rnn.bidirectional, args.rnn.batch_first, args.max_lag,
-                         args.rnn.nonlinearity, args.grad_output, args.rnn.reset);
+                         args.rnn.nonlinearity, args.grad_output, args.rnn.reset, args.rnn.leak,
+                         args.rnn.leak_form, args.rnn.preactivation);
 }
 
 at::Tensor meta_kernel(const LagArguments& args) {
@@ -107,23 +111,13 @@ at::Tensor gradient_by_lag(const at::Tensor& input, const std::optional<at::Tens
                            double dropout, bool train, bool bidirectional, bool batch_first,
                            int64_t max_lag, std::string_view nonlinearity,
                            const std::optional<at::Tensor>& grad_output,
-                           const std::optional<at::Tensor>& reset) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("elman::gradient_by_lag", "")
-                             .typed<Signature>();
+                           const std::optional<at::Tensor>& reset,
+                           const std::optional<at::Tensor>& leak, std::string_view leak_form,
+                           const std::optional<at::Tensor>& preactivation) {
+  static const auto op = find_operator<Signature>("elman::gradient_by_lag");
   return op.call(input, hx, params, has_biases, num_layers, dropout, train, bidirectional,
-                 batch_first, max_lag, nonlinearity, grad_output, reset);
-}
-
-at::Tensor gradient_by_lag(const RNN& rnn, const at::Tensor& input, int64_t max_lag,
-                           const at::Tensor& hx, const at::Tensor& grad_output,
-                           const at::Tensor& reset) {
-  const RNNOptions& options = rnn->options;
-  return gradient_by_lag(input, detail::as_optional(hx), rnn->all_weights(), options.bias(),
-                         options.num_layers(), options.dropout(), rnn->is_training(),
-                         options.bidirectional(), options.batch_first(), max_lag,
-                         detail::schema_name(options.nonlinearity()),
-                         detail::as_optional(grad_output), detail::as_optional(reset));
+                 batch_first, max_lag, nonlinearity, grad_output, reset, leak, leak_form,
+                 preactivation);
 }
 
 TORCH_LIBRARY_IMPL(elman, CompositeExplicitAutograd, m) {

@@ -1,12 +1,9 @@
-#include "ops/kernel_info.h"
-
 #include <ATen/Version.h>
-#include <ATen/core/dispatch/Dispatcher.h>
-#include <elman/kernel_info.h>
 #include <torch/library.h>
 
 #include "checks.h"
 #include "cpu/vec/kernels.h"
+#include "dispatch/signatures.h"
 #include "ops/fallback.h"
 
 namespace elman {
@@ -42,6 +39,8 @@ std::string cpu_info(const RnnArguments& args) {
     return std::string("composite: PyTorch operators; there are no fused kernels for ") +
            c10::toString(args.input.scalar_type());
   }
+  if (args.leaky() || args.preactivation)
+    return "composite: PyTorch operators; there are no fused kernels for leak and preactivation";
   const std::string kernels = "cpu: fused kernels compiled for " + at::get_cpu_capability();
   if (args.input.scalar_type() != at::kBFloat16) return kernels;
   return kernels + ", forward products by " +
@@ -50,38 +49,14 @@ std::string cpu_info(const RnnArguments& args) {
 
 }  // namespace
 
-std::string kernel_info(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                        at::TensorList params, bool has_biases, int64_t num_layers, double dropout,
-                        bool train, bool bidirectional, bool batch_first,
-                        std::string_view nonlinearity, int64_t k1, int64_t k2,
-                        const std::optional<at::Tensor>& reset,
-                        const std::optional<at::Tensor>& carry_scale) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("elman::kernel_info", "")
-                             .typed<KernelInfoSignature>();
-  return op.call(input, hx, params, has_biases, num_layers, dropout, train, bidirectional,
-                 batch_first, nonlinearity, k1, k2, reset, carry_scale);
-}
-
-std::string kernel_info(const at::Tensor& data, const at::Tensor& batch_sizes,
-                        const std::optional<at::Tensor>& hx, at::TensorList params, bool has_biases,
-                        int64_t num_layers, double dropout, bool train, bool bidirectional,
-                        std::string_view nonlinearity, int64_t k1, int64_t k2) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("elman::kernel_info", "data")
-                             .typed<KernelInfoDataSignature>();
-  return op.call(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train,
-                 bidirectional, nonlinearity, k1, k2);
-}
-
 TORCH_LIBRARY_IMPL(elman, CompositeExplicitAutograd, m) {
-  m.impl("kernel_info", KernelInfo<composite_info>::rnn);
-  m.impl("kernel_info.data", KernelInfo<composite_info>::data);
+  m.impl("kernel_info", Padded<std::string>::kernel<composite_info>);
+  m.impl("kernel_info.data", Packed<std::string>::kernel<composite_info>);
 }
 
 TORCH_LIBRARY_IMPL(elman, CPU, m) {
-  m.impl("kernel_info", KernelInfo<cpu_info>::rnn);
-  m.impl("kernel_info.data", KernelInfo<cpu_info>::data);
+  m.impl("kernel_info", Padded<std::string>::kernel<cpu_info>);
+  m.impl("kernel_info.data", Packed<std::string>::kernel<cpu_info>);
 }
 
 }  // namespace elman

@@ -2,9 +2,9 @@
 
 #include "checks.h"
 #include "composite/engine.h"
+#include "dispatch/operators.h"
+#include "dispatch/signatures.h"
 #include "ops/fallback.h"
-#include "ops/operators.h"
-#include "ops/signatures.h"
 
 namespace elman {
 namespace {
@@ -35,10 +35,10 @@ std::vector<at::Tensor> composite_backward(const RnnArguments& args,
 
 // Every device that has no kernels of its own runs the composite engine.
 TORCH_LIBRARY_IMPL(elman, CompositeExplicitAutograd, m) {
-  m.impl("rnn", RnnKernel<rnn>::rnn);
-  m.impl("rnn.data", RnnKernel<rnn>::data);
-  m.impl("_rnn_forward", rnn_forward_kernel<composite_forward>);
-  m.impl("_rnn_backward", rnn_backward_kernel<composite_backward>);
+  m.impl("rnn", Padded<RnnResult>::kernel<rnn>);
+  m.impl("rnn.data", Packed<RnnResult>::kernel<rnn>);
+  m.impl("_rnn_forward", Internal::forward<composite_forward>);
+  m.impl("_rnn_backward", Internal::backward<composite_backward>);
 }
 
 }  // namespace elman

@@ -5,7 +5,9 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/ScalarType.h>
@@ -15,7 +17,7 @@
 #include <vector>
 
 #include "checks.h"
-#include "ops/operators.h"
+#include "dispatch/operators.h"
 #include "stream/gradient.h"
 #include "stream/layout.h"
 
@@ -26,13 +28,16 @@ namespace {
 /// other operation.
 struct Cast {
   at::Tensor input;
+  std::optional<at::Tensor> preactivation;
   std::vector<at::Tensor> params;
 
-  Cast(const at::Tensor& input_, at::TensorList params_) : input(input_), params(params_.vec()) {
+  Cast(const StreamChunk& chunk, at::TensorList params_)
+      : input(chunk.input), preactivation(chunk.preactivation), params(params_.vec()) {
     const auto device = input.device().type();
     if (!at::autocast::is_autocast_enabled(device)) return;
     const auto dtype = at::autocast::get_autocast_dtype(device);
     input = at::autocast::cached_cast(dtype, input, device);
+    preactivation = at::autocast::cached_cast(dtype, preactivation, device);
     for (auto& param : params) param = at::autocast::cached_cast(dtype, param, device);
   }
 };
@@ -42,6 +47,48 @@ int64_t steps_before_chunk(int64_t k1, int64_t k2) {
   TORCH_CHECK_VALUE(k1 >= 1, "k1 must be at least 1, got k1 = ", k1, ", k2 = ", k2);
   TORCH_CHECK_VALUE(k2 >= k1, "k2 must be at least k1, got k1 = ", k1, ", k2 = ", k2);
   return k2 - k1;
+}
+
+/// [L, c, B, H] the states after each step of a chunk in the current form, [0] in others, where
+/// they are the outputs. before, after: [L, B, H] those around it; drives: Saved::drives.
+at::Tensor carried_states(const StreamModule& module, const at::Tensor& before,
+                          const at::Tensor& after, const at::Tensor& drives,
+                          const std::optional<at::Tensor>& reset) {
+  if (parse_leak_form(module.leak_form) != LeakForm::kCurrent)
+    return at::empty({0}, before.options());
+  const auto alpha = module.leak->detach().to(before.scalar_type()).unsqueeze(1);
+  std::vector<at::Tensor> states;
+  const int64_t steps = drives.size(1);
+  at::Tensor state = before;
+  for (int64_t t = 0; t + 1 < steps; ++t) {
+    if (reset) state = at::where(reset->select(0, t).unsqueeze(1), 0, state);
+    state = state + alpha * drives.select(1, t);
+    states.push_back(state);
+  }
+  states.push_back(after);
+  return at::stack(states, 1);
+}
+
+/// The call for a chunk that is laid out time major, with the states before it.
+RnnArguments args_of_chunk(const RnnArguments& args, const at::Tensor& input,
+                           const std::optional<at::Tensor>& hx) {
+  return {input,
+          hx,
+          args.params,
+          args.has_biases,
+          args.num_layers,
+          args.dropout,
+          args.train,
+          /*bidirectional=*/false,
+          /*batch_first=*/false,
+          args.nonlinearity,
+          /*k1=*/0,
+          /*k2=*/0,
+          /*batch_sizes=*/std::nullopt,
+          /*reset=*/std::nullopt,
+          /*carry_scale=*/std::nullopt,
+          args.leak,
+          args.leak_form};
 }
 
 }  // namespace
@@ -92,22 +139,36 @@ std::optional<at::Tensor> StreamEngine::border_scale(
   return at::cat({at::where(fresh_, 0, scale.narrow(0, 0, 1)), scale.narrow(0, 1, steps - 1)});
 }
 
-at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& module,
-                                 const std::optional<at::Tensor>& reset,
-                                 const std::optional<at::Tensor>& carry_scale) {
+at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& module) {
   // Where activation checkpointing runs a region a second time, the chunk would be taken twice.
   TORCH_CHECK(torch::autograd::get_current_graph_task_id() == -1,
               "A stream takes each chunk once and cannot be called during a backward pass, where "
               "activation checkpointing (torch.utils.checkpoint) runs its region again; call the "
               "stream outside of the region");
-  const Cast cast(input, module.params);
+  const Cast cast(chunk, module.params);
   StreamModule now = module;
   now.params = cast.params;
-  const RnnArguments args{cast.input,      std::nullopt,     now.params,   now.has_biases,
-                          now.num_layers,  now.dropout,      now.train,    /*bidirectional=*/false,
-                          now.batch_first, now.nonlinearity,
-                          /*k1=*/0,        /*k2=*/0,         std::nullopt, reset,
-                          carry_scale};
+  if (!now.leak && parse_leak_form(now.leak_form) == LeakForm::kCurrent)
+    now.leak = at::ones({now.num_layers, now.params[1].size(1)}, cast.input.options());
+  const std::optional<at::Tensor> no_hx;
+  const RnnArguments args{cast.input,
+                          no_hx,
+                          now.params,
+                          now.has_biases,
+                          now.num_layers,
+                          now.dropout,
+                          now.train,
+                          /*bidirectional=*/false,
+                          now.batch_first,
+                          now.nonlinearity,
+                          /*k1=*/0,
+                          /*k2=*/0,
+                          /*batch_sizes=*/std::nullopt,
+                          chunk.reset,
+                          chunk.carry_scale,
+                          now.leak,
+                          now.leak_form,
+                          cast.preactivation};
   check_arguments(args);
   check_storage(args);
   check_chunk(cast.input, now);
@@ -131,14 +192,16 @@ at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& mo
         state_.defined() ? state_
                          : at::zeros({now.num_layers, chunk_input.size(1), now.params[1].size(1)},
                                      chunk_input.options());
-    const auto chunk_reset = per_step(reset);
-    auto [made, h_n, saved] = call_rnn_forward(
-        {chunk_input, before, now.params, now.has_biases, now.num_layers, now.dropout, now.train,
-         /*bidirectional=*/false, /*batch_first=*/false, now.nonlinearity, /*k1=*/0, /*k2=*/0,
-         std::nullopt, chunk_reset, std::nullopt},
-        /*save_states=*/true);
-    stretch = history_.append({chunk_input, before, made, saved.states, saved.masks, chunk_reset,
-                               border_scale(chunk_input, per_step(carry_scale))},
+    const auto chunk_reset = per_step(chunk.reset);
+    const std::optional<at::Tensor> hx = before;
+    RnnArguments call = args_of_chunk(args, chunk_input, hx);
+    call.reset = chunk_reset;
+    if (args.preactivation)
+      call.preactivation = preactivation_from_caller(*args.preactivation, batched, now.batch_first);
+    auto [made, h_n, saved] = call_rnn_forward(call, /*save_states=*/true);
+    stretch = history_.append({chunk_input, before, made, saved.states, saved.masks, saved.drives,
+                               carried_states(now, before, h_n, saved.drives, chunk_reset),
+                               chunk_reset, border_scale(chunk_input, per_step(chunk.carry_scale))},
                               /*replace_states=*/fresh_.defined());
     state_ = std::move(h_n);
     output = chunk_to_caller(made, batched, now.batch_first);
@@ -146,9 +209,7 @@ at::Tensor StreamEngine::forward(const at::Tensor& input, const StreamModule& mo
   fresh_.reset();
   batched_ = batched;
   ended_ = count < k1_;
-  if (records_gradient(cast.input, now.params)) {
-    record_gradient(output, cast.input, now, stretch, count);
-  }
+  if (records_gradient(args)) record_gradient(output, args, stretch, count);
   return output;
 }
 

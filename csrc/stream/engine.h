@@ -22,6 +22,16 @@ struct StreamModule {
   bool train;
   bool batch_first;
   std::string_view nonlinearity;
+  std::optional<at::Tensor> leak = std::nullopt;  ///< as RnnArguments, this and the next
+  std::string_view leak_form = "rate";
+};
+
+/// A chunk as the caller gives it.
+struct StreamChunk {
+  const at::Tensor& input;  ///< [c, B, I], c <= k1; [B, c, I] if batch_first; [c, I] unbatched
+  std::optional<at::Tensor> reset;  ///< as RnnArguments, this and the next two
+  std::optional<at::Tensor> carry_scale;
+  std::optional<at::Tensor> preactivation = std::nullopt;
 };
 
 /// TBPTT(k1, k2) over an endless sequence with an optimizer step after every chunk of k1 steps: the
@@ -34,11 +44,9 @@ class StreamEngine {
  public:
   StreamEngine(int64_t k1, int64_t k2);
 
-  /// input: [c, B, I], c <= k1; [B, c, I] if batch_first; [c, I] unbatched. Returns the top layer's
-  /// states in the same layout, under one autograd node whose edges are input and params.
-  at::Tensor forward(const at::Tensor& input, const StreamModule& module,
-                     const std::optional<at::Tensor>& reset,
-                     const std::optional<at::Tensor>& carry_scale);
+  /// Returns the top layer's outputs in the input's layout, under one autograd node whose edges are
+  /// input, params, leak and preactivation.
+  at::Tensor forward(const StreamChunk& chunk, const StreamModule& module);
 
   /// Back to the beginning: zeros, and no past.
   void reset();

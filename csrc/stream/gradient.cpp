@@ -1,6 +1,7 @@
 #include "stream/gradient.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
@@ -12,7 +13,7 @@
 #include "autograd/compilable_node.h"
 #include "autograd/node.h"
 #include "checks/tensor.h"
-#include "ops/operators.h"
+#include "dispatch/operators.h"
 #include "stream/layout.h"
 
 namespace elman {
@@ -31,8 +32,10 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
   struct Values {
     Stretch stretch;
     std::vector<at::Tensor> params;
-    std::string nonlinearity;
+    std::optional<at::Tensor> leak;
+    std::string nonlinearity, leak_form;
     bool has_biases = false, batched = false, batch_first = false;
+    bool has_preactivation = false, preactivation_by_layer = false;
     int64_t num_layers = 0, count = 0;
 
     template <typename Visit>
@@ -43,15 +46,19 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
     template <typename Self, typename Visit>
     static void each_tensor(Self& self, const Visit& visit) {
       auto& s = self.stretch;
-      for (auto* tensor : {&s.input, &s.before, &s.output, &s.states, &s.masks}) visit(*tensor);
+      for (auto* tensor : {&s.input, &s.before, &s.output, &s.states, &s.masks, &s.drives})
+        visit(*tensor);
       visit(s.reset);
       visit(s.carry_scale);
+      visit(self.leak);
       visit(self.params);
     }
     template <typename Self, typename Visit>
     static void each_constant(Self& self, const Visit& visit) {
-      visit(self.nonlinearity);
-      for (auto* flag : {&self.has_biases, &self.batched, &self.batch_first}) visit(*flag);
+      for (auto* name : {&self.nonlinearity, &self.leak_form}) visit(*name);
+      for (auto* flag : {&self.has_biases, &self.batched, &self.batch_first,
+                         &self.has_preactivation, &self.preactivation_by_layer})
+        visit(*flag);
       for (auto* number : {&self.num_layers, &self.count}) visit(*number);
     }
 
@@ -89,15 +96,33 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
       const auto grad_output = at::zeros_like(stretch.output);
       grad_output.narrow_symint(0, first, count)
           .copy_(chunk_from_caller(grad, batched, batch_first));
+      const std::optional<at::Tensor> before = stretch.before;
       auto made = call_rnn_backward(
-          {stretch.input, stretch.before, params, has_biases, num_layers, /*dropout=*/0,
-           /*train=*/false, /*bidirectional=*/false, /*batch_first=*/false, nonlinearity, /*k1=*/0,
-           /*k2=*/0, std::nullopt, stretch.reset, stretch.carry_scale},
-          {grad_output, std::nullopt, stretch.output, Saved{stretch.states, stretch.masks}, mask});
+          {stretch.input, before, params, has_biases, num_layers, /*dropout=*/0, /*train=*/false,
+           /*bidirectional=*/false, /*batch_first=*/false, nonlinearity, /*k1=*/0, /*k2=*/0,
+           /*batch_sizes=*/std::nullopt, stretch.reset, stretch.carry_scale, leak, leak_form,
+           preactivation_like()},
+          {grad_output,
+           std::nullopt,
+           stretch.output,
+           {stretch.states, stretch.masks, stretch.drives},
+           mask});
       if (mask[0]) {
         made[0] = chunk_to_caller(made[0].narrow_symint(0, first, count), batched, batch_first);
       }
+      if (mask.back()) {
+        made.back() = preactivation_to_caller(made.back().narrow_symint(1, first, count),
+                                              preactivation_by_layer, batched, batch_first);
+      }
       return made;
+    }
+
+    /// The values of preactivation are in the states already: a tensor of its shape.
+    std::optional<at::Tensor> preactivation_like() const {
+      if (!has_preactivation) return std::nullopt;
+      std::vector<c10::SymInt> sizes = stretch.output.sym_sizes().vec();
+      sizes.insert(sizes.begin(), num_layers);
+      return at::zeros({}, stretch.output.options()).expand_symint(sizes);
     }
   };
 
@@ -141,27 +166,35 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
   void release_variables() override {
     values.stretch = {};
     values.params.clear();
+    values.leak.reset();
   }
 };
 
 }  // namespace
 
-bool records_gradient(const at::Tensor& input, at::TensorList params) {
-  return torch::autograd::compute_requires_grad(input, params);
+bool records_gradient(const RnnArguments& args) {
+  return args.with_gradient(
+      [](const auto&... tensors) { return torch::autograd::compute_requires_grad(tensors...); });
 }
 
-void record_gradient(const at::Tensor& output, const at::Tensor& input, const StreamModule& module,
-                     const Stretch& stretch, int64_t count) {
+void record_gradient(const at::Tensor& output, const RnnArguments& args, const Stretch& stretch,
+                     int64_t count) {
   const auto node = make_node<ElmanStreamBackward>();
-  node->set_next_edges(torch::autograd::collect_next_edges(input, module.params));
-  node->values = {stretch,
-                  module.params.vec(),
-                  std::string(module.nonlinearity),
-                  module.has_biases,
-                  /*batched=*/input.dim() == 3,
-                  module.batch_first,
-                  module.num_layers,
-                  count};
+  node->set_next_edges(
+      torch::autograd::collect_next_edges(args.input, args.params, args.leak, args.preactivation));
+  auto& values = node->values;
+  values.stretch = stretch;
+  values.params = args.params.vec();
+  values.leak = args.leak;
+  values.nonlinearity = args.nonlinearity;
+  values.leak_form = args.leak_form;
+  values.has_biases = args.has_biases;
+  values.batched = args.batched();
+  values.batch_first = args.batch_first;
+  values.has_preactivation = args.preactivation.has_value();
+  values.preactivation_by_layer = args.preactivation && args.preactivation_by_layer();
+  values.num_layers = args.num_layers;
+  values.count = count;
   torch::autograd::set_history(output, node);
 }
 

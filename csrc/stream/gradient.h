@@ -4,17 +4,17 @@
 
 #include <cstdint>
 
-#include "stream/engine.h"
+#include "arguments.h"
 #include "stream/history.h"
 
 namespace elman {
 
 /// Whether a call has anything to record for autograd.
-bool records_gradient(const at::Tensor& input, at::TensorList params);
+bool records_gradient(const RnnArguments& args);
 
 /// Makes `output`, that of the last `count` steps of `stretch` in the caller's layout, the result
-/// of an autograd node whose edges are input and module.params.
-void record_gradient(const at::Tensor& output, const at::Tensor& input, const StreamModule& module,
-                     const Stretch& stretch, int64_t count);
+/// of an autograd node whose edges are the call's input, params, leak and preactivation.
+void record_gradient(const at::Tensor& output, const RnnArguments& args, const Stretch& stretch,
+                     int64_t count);
 
 }  // namespace elman

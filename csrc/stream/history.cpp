@@ -19,7 +19,10 @@ std::optional<at::Tensor> from_track(const at::Tensor& view) {
   return view.defined() ? std::optional(view.select(0, 0)) : std::nullopt;
 }
 
-/// [L, w, B, H] the states of all layers.
+/// One of a stretch's tensors that may be [0] for none.
+at::Tensor present(const at::Tensor& tensor) { return tensor.dim() == 4 ? tensor : at::Tensor(); }
+
+/// [L, w, B, H] the outputs of all layers.
 at::Tensor all_layers(const Stretch& chunk) {
   const auto top = chunk.output.unsqueeze(0);
   return chunk.states.dim() < 4 ? top : at::cat({chunk.states, top});
@@ -63,11 +66,14 @@ Stretch History::append(const Stretch& chunk, bool replace_states) {
   if (replace_states || end_ + count > capacity_) renew(count);
   if (replace_states || empty()) {
     states_.write(chunk.before.unsqueeze(1), 1, end_, capacity_ + 1);
+    if (present(chunk.carried).defined())
+      carried_.write(chunk.before.unsqueeze(1), 1, end_, capacity_ + 1);
   }
-  const auto masks = chunk.masks.dim() == 4 ? chunk.masks : at::Tensor();
   input_.write(chunk.input.unsqueeze(0), count, end_, capacity_);
   states_.write(all_layers(chunk), count, end_ + 1, capacity_ + 1);
-  masks_.write(masks, count, end_, capacity_);
+  carried_.write(present(chunk.carried), count, end_ + 1, capacity_ + 1);
+  masks_.write(present(chunk.masks), count, end_, capacity_);
+  drives_.write(present(chunk.drives), count, end_, capacity_);
   reset_.write(to_track(chunk.reset), count, end_, capacity_);
   carry_scale_.write(to_track(chunk.carry_scale), count, end_, capacity_);
   const int64_t oldest = first();
@@ -80,10 +86,10 @@ void History::renew(int64_t count) {
   // Twice what one backward pass needs, so that a step is copied once in the mean; no more than
   // that, however long the history may become.
   capacity_ = 2 * (end_ - oldest + count);
-  for (Track* track : {&input_, &masks_, &reset_, &carry_scale_}) {
+  for (Track* track : {&input_, &masks_, &drives_, &reset_, &carry_scale_}) {
     track->renew(oldest, end_, capacity_);
   }
-  states_.renew(oldest, end_ + 1, capacity_ + 1);
+  for (Track* track : {&states_, &carried_}) track->renew(oldest, end_ + 1, capacity_ + 1);
   end_ -= oldest;
 }
 
@@ -92,13 +98,16 @@ Stretch History::stretch(int64_t first, int64_t end) const {
   const auto states = states_.view(first, end + 1);
   const auto made = states.narrow(1, 1, steps);
   const int64_t inner = states.size(0) - 1;
-  const auto masks = masks_.view(first, end);
+  const auto carried = carried_.view(first, end + 1);
   const auto none = at::empty({0}, states.options());
+  const auto or_none = [&](const at::Tensor& view) { return view.defined() ? view : none; };
   return {input_.view(first, end).select(0, 0),
-          states.select(1, 0),
+          (carried.defined() ? carried : states).select(1, 0),
           made.select(0, inner),
           inner > 0 ? made.narrow(0, 0, inner) : none,
-          masks.defined() ? masks : none,
+          or_none(masks_.view(first, end)),
+          or_none(drives_.view(first, end)),
+          carried.defined() ? carried.narrow(1, 1, steps) : none,
           from_track(reset_.view(first, end)),
           from_track(carry_scale_.view(first, end))};
 }

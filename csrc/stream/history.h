@@ -12,9 +12,12 @@ namespace elman {
 struct Stretch {
   at::Tensor input;                       ///< [w, B, I]
   at::Tensor before;                      ///< [L, B, H] the states before its first step
-  at::Tensor output;                      ///< [w, B, H] the top layer's states
+  at::Tensor output;                      ///< [w, B, H] the top layer's outputs
   at::Tensor states;                      ///< [L-1, w, B, H] the lower layers'; [0] if L == 1
   at::Tensor masks;                       ///< as states, the dropout masks; [0] without dropout
+  at::Tensor drives;                      ///< [L, w, B, H] as Saved::drives; [0] without leak
+  at::Tensor carried;                     ///< [L, w, B, H] the states after each step, where the
+                                          ///< outputs are not; else [0]
   std::optional<at::Tensor> reset;        ///< [w, B] bool
   std::optional<at::Tensor> carry_scale;  ///< [w, B] floating
 };
@@ -67,8 +70,12 @@ class History {
   int64_t end_ = 0;  // steps in the buffers
   int64_t capacity_ = 0;
   Track input_{0};
-  Track states_{0};  // of all layers; position p is the state after p steps of the buffer
+  // Of all layers; position p is the output, or the state that is carried, after p steps of the
+  // buffer. The latter only where it is not the output.
+  Track states_{0};
+  Track carried_{0};
   Track masks_{1};
+  Track drives_{0};
   Track reset_{0};
   Track carry_scale_{1};
 };

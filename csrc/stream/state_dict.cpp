@@ -29,9 +29,9 @@ const at::Tensor& get(const Dict& dict, const char* name) {
 }
 
 void check_keys(const Dict& dict) {
-  static const std::set<std::string> known = {"truncation", "ended", "batched", "state",
-                                              "fresh",      "input", "before",  "output",
-                                              "states",     "masks", "reset",   "carry_scale"};
+  static const std::set<std::string> known = {
+      "truncation", "ended",  "batched", "state",  "fresh",   "input", "before",
+      "output",     "states", "masks",   "drives", "carried", "reset", "carry_scale"};
   for (const auto& [name, tensor] : dict) {
     TORCH_CHECK(known.count(name) > 0, "state_dict: unexpected key '", name, "'");
   }
@@ -84,6 +84,8 @@ Stretch read_stretch(const Dict& dict, const at::Tensor& state, int64_t kept) {
                         get(dict, "output"),
                         find(dict, "states").value_or(none),
                         find(dict, "masks").value_or(none),
+                        find(dict, "drives").value_or(none),
+                        find(dict, "carried").value_or(none),
                         find(dict, "reset"),
                         find(dict, "carry_scale")};
   const at::Tensor& input = stretch.input;
@@ -100,6 +102,12 @@ Stretch read_stretch(const Dict& dict, const at::Tensor& state, int64_t kept) {
   }
   if (find(dict, "masks")) {
     check_beside_state("masks", stretch.masks, state, {layers - 1, steps, batch, hidden}, dtype);
+  }
+  if (find(dict, "drives")) {
+    check_beside_state("drives", stretch.drives, state, {layers, steps, batch, hidden}, dtype);
+  }
+  if (find(dict, "carried")) {
+    check_beside_state("carried", stretch.carried, state, {layers, steps, batch, hidden}, dtype);
   }
   if (stretch.reset) {
     check_beside_state("reset", *stretch.reset, state, {steps, batch}, at::kBool);
@@ -127,6 +135,8 @@ Dict StreamEngine::save() const {
   dict["output"] = kept.output.clone();
   if (kept.states.dim() == 4) dict["states"] = kept.states.clone();
   if (kept.masks.dim() == 4) dict["masks"] = kept.masks.clone();
+  if (kept.drives.dim() == 4) dict["drives"] = kept.drives.clone();
+  if (kept.carried.dim() == 4) dict["carried"] = kept.carried.clone();
   if (kept.reset) dict["reset"] = kept.reset->clone();
   if (kept.carry_scale) dict["carry_scale"] = kept.carry_scale->clone();
   return dict;

@@ -26,10 +26,9 @@ Tensor Stream::operator()(const Tensor& input, const Tensor& reset, const Tensor
   const RNNOptions& options = rnn_->options;
   const auto weights = rnn_->all_weights();
   return engine_->forward(
-      input,
+      {input, detail::as_optional(reset), detail::as_optional(carry_scale)},
       {weights, options.bias(), options.num_layers(), options.dropout(), rnn_->is_training(),
-       options.batch_first(), detail::schema_name(options.nonlinearity())},
-      detail::as_optional(reset), detail::as_optional(carry_scale));
+       options.batch_first(), detail::schema_name(options.nonlinearity())});
 }
 
 void Stream::reset() { engine_->reset(); }

@@ -28,10 +28,12 @@ at::Tensor forward(const StreamPointer& self, const at::Tensor& input,
                    const std::vector<at::Tensor>& params, bool has_biases, int64_t num_layers,
                    double dropout, bool train, bool batch_first, const std::string& nonlinearity,
                    const std::optional<at::Tensor>& reset,
-                   const std::optional<at::Tensor>& carry_scale) {
+                   const std::optional<at::Tensor>& carry_scale,
+                   const std::optional<at::Tensor>& leak, const std::string& leak_form,
+                   const std::optional<at::Tensor>& preactivation) {
   return self->engine.forward(
-      input, {params, has_biases, num_layers, dropout, train, batch_first, nonlinearity}, reset,
-      carry_scale);
+      {input, reset, carry_scale, preactivation},
+      {params, has_biases, num_layers, dropout, train, batch_first, nonlinearity, leak, leak_form});
 }
 
 std::optional<at::Tensor> state(const StreamPointer& self) {

@@ -35,6 +35,14 @@ namespace elman {
 ///     zero for step t.
 ///   - carry_scale: floating, as `reset` or [T]: scales the gradient that flows from step t to the
 ///     state of step t-1; one direction only, never differentiated itself.
+///   - leak: [L*D, H], each unit's alpha in (0, 1], of `input`'s dtype or the real one that it is
+///     computed in; differentiable. `std::nullopt` means 1, the plain cell.
+///   - leak_form: where the cell leaks, with a_t what f is applied to above: "rate",
+///     `h_t = (1 - alpha) h_{t-1} + alpha f(a_t)`; "current",
+///     `v_t = (1 - alpha) v_{t-1} + alpha a_t` with output f(v_t), where W_h reads f(v_{t-1}), and
+///     `hx` and h_n are v.
+///   - preactivation: added to a_t; laid out as `input` with D*H in the last dimension, behind a
+///     dimension of L ([L, T, B, D*H]), which one layer may do without; differentiable.
 ///
 /// Returns output, [T, B, D*H] (laid out as `input`), the last layer's states, and h_n, [L*D, B, H]
 /// ([L*D, H] unbatched), the final state of each layer and direction.
@@ -55,7 +63,9 @@ ELMAN_API std::tuple<at::Tensor, at::Tensor> rnn(
     bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional,
     bool batch_first, std::string_view nonlinearity = "tanh", int64_t k1 = 0, int64_t k2 = 0,
     const std::optional<at::Tensor>& reset = std::nullopt,
-    const std::optional<at::Tensor>& carry_scale = std::nullopt);
+    const std::optional<at::Tensor>& carry_scale = std::nullopt,
+    const std::optional<at::Tensor>& leak = std::nullopt, std::string_view leak_form = "rate",
+    const std::optional<at::Tensor>& preactivation = std::nullopt);
 
 /// The same over a packed sequence; `torch.ops.elman.rnn.data`.
 ///
@@ -65,13 +75,17 @@ ELMAN_API std::tuple<at::Tensor, at::Tensor> rnn(
 ///   - hx: [L*D, B, H] with B = batch_sizes[0], in the order of the packed rows; `std::nullopt`
 ///     means zeros.
 ///
+///   - preactivation: [N, D*H], or [L, N, D*H].
+///
 /// TBPTT windows are counted on each sequence's own steps. Returns output, [N, D*H], packed as
 /// `data`, and h_n, [L*D, B, H], each row's state at its own last valid step (at its first for the
 /// reverse direction).
 ELMAN_API std::tuple<at::Tensor, at::Tensor> rnn(
     const at::Tensor& data, const at::Tensor& batch_sizes, const std::optional<at::Tensor>& hx,
     at::TensorList params, bool has_biases, int64_t num_layers, double dropout, bool train,
-    bool bidirectional, std::string_view nonlinearity = "tanh", int64_t k1 = 0, int64_t k2 = 0);
+    bool bidirectional, std::string_view nonlinearity = "tanh", int64_t k1 = 0, int64_t k2 = 0,
+    const std::optional<at::Tensor>& leak = std::nullopt, std::string_view leak_form = "rate",
+    const std::optional<at::Tensor>& preactivation = std::nullopt);
 
 /// One step of one layer, h' = f(W_x x + b_x + W_h h + b_h); `torch.ops.elman.rnn_cell`.
 ///
@@ -80,12 +94,17 @@ ELMAN_API std::tuple<at::Tensor, at::Tensor> rnn(
 ///   - w_ih: [H, I], w_hh: [H, H], b_ih and b_hh: [H], both or neither.
 ///   - nonlinearity: f, one of "tanh", "relu", "sigmoid", "softplus", which is log(1 + e^a), and
 ///     "identity", a linear network.
+///   - leak: [H], leak_form, preactivation: [B, H] or [H]; as for `rnn`.
 ///
-/// Returns h', [B, H] or [H]. Throws `c10::Error` naming the argument that is wrong.
+/// Returns h' (in the current form v'), [B, H] or [H]. Throws `c10::Error` naming the argument that
+/// is wrong.
 ELMAN_API at::Tensor rnn_cell(const at::Tensor& input, const std::optional<at::Tensor>& hx,
                               const at::Tensor& w_ih, const at::Tensor& w_hh,
                               const std::optional<at::Tensor>& b_ih = std::nullopt,
                               const std::optional<at::Tensor>& b_hh = std::nullopt,
-                              std::string_view nonlinearity = "tanh");
+                              std::string_view nonlinearity = "tanh",
+                              const std::optional<at::Tensor>& leak = std::nullopt,
+                              std::string_view leak_form = "rate",
+                              const std::optional<at::Tensor>& preactivation = std::nullopt);
 
 }  // namespace elman

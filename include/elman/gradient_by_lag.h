@@ -40,6 +40,9 @@ ELMAN_API at::Tensor gradient_by_lag(const at::Tensor& input, const std::optiona
                                      bool batch_first, int64_t max_lag,
                                      std::string_view nonlinearity = "tanh",
                                      const std::optional<at::Tensor>& grad_output = std::nullopt,
-                                     const std::optional<at::Tensor>& reset = std::nullopt);
+                                     const std::optional<at::Tensor>& reset = std::nullopt,
+                                     const std::optional<at::Tensor>& leak = std::nullopt,
+                                     std::string_view leak_form = "rate",
+                                     const std::optional<at::Tensor>& preactivation = std::nullopt);
 
 }  // namespace elman

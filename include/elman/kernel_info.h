@@ -18,13 +18,19 @@ ELMAN_API std::string kernel_info(const at::Tensor& input, const std::optional<a
                                   std::string_view nonlinearity = "tanh", int64_t k1 = 0,
                                   int64_t k2 = 0,
                                   const std::optional<at::Tensor>& reset = std::nullopt,
-                                  const std::optional<at::Tensor>& carry_scale = std::nullopt);
+                                  const std::optional<at::Tensor>& carry_scale = std::nullopt,
+                                  const std::optional<at::Tensor>& leak = std::nullopt,
+                                  std::string_view leak_form = "rate",
+                                  const std::optional<at::Tensor>& preactivation = std::nullopt);
 
 /// The same for a packed sequence; `torch.ops.elman.kernel_info.data`.
 ELMAN_API std::string kernel_info(const at::Tensor& data, const at::Tensor& batch_sizes,
                                   const std::optional<at::Tensor>& hx, at::TensorList params,
                                   bool has_biases, int64_t num_layers, double dropout, bool train,
                                   bool bidirectional, std::string_view nonlinearity = "tanh",
-                                  int64_t k1 = 0, int64_t k2 = 0);
+                                  int64_t k1 = 0, int64_t k2 = 0,
+                                  const std::optional<at::Tensor>& leak = std::nullopt,
+                                  std::string_view leak_form = "rate",
+                                  const std::optional<at::Tensor>& preactivation = std::nullopt);
 
 }  // namespace elman

@@ -84,6 +84,7 @@ struct Call {
   std::vector<bool> everything() const {
     std::vector<bool> mask(2 + problem.params.size(), true);
     mask[1] = hx.has_value();
+    mask.resize(elman::BackwardArguments::count(problem.params.size()), false);
     return mask;
   }
   torch::Tensor random_output() const {

@@ -198,8 +198,10 @@ TEST(Composite, FullBpttMatchesTorch) {
         EXPECT_TRUE(close(actual, output));
         EXPECT_EQ(actual.strides(), output.strides());
         EXPECT_TRUE(close(final_states, h_n));
-        const auto gradients = composite::backward(
-            args, {grad_output, grad_h_n, actual, saved, std::vector<bool>(leaves.size(), true)});
+        std::vector<bool> asked(leaves.size(), true);
+        asked.resize(elman::BackwardArguments::count(params.size()), false);
+        const auto gradients =
+            composite::backward(args, {grad_output, grad_h_n, actual, saved, asked});
         for (size_t i = 0; i < leaves.size(); ++i) {
           EXPECT_TRUE(close(gradients[i], expected[i])) << "gradient " << i;
         }
@@ -219,13 +221,13 @@ TEST(Composite, ComputesOnlyWhatIsAskedFor) {
                                    call.everything()};
     const auto all = composite::backward(call.args(), grads);
     for (size_t i = 0; i < all.size(); ++i) {
-      grads.output_mask.assign(all.size(), false);
+      grads.output_mask.assign(all.size() + 2, false);
       grads.output_mask[i] = true;
       const auto one = composite::backward(call.args(), grads);
       ASSERT_EQ(one.size(), 1);
       EXPECT_TRUE(torch::equal(one[0], all[i])) << "gradient " << i;
     }
-    grads.output_mask.assign(all.size(), false);
+    grads.output_mask.assign(all.size() + 2, false);
     EXPECT_TRUE(composite::backward(call.args(), grads).empty());
   }
 }

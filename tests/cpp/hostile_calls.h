@@ -49,6 +49,7 @@ struct Shape {
   bool bidirectional = false, batch_first = false, packed = false, batched = true;
   bool dropout = false;
   torch::Dtype dtype = torch::kFloat;
+  const char* leak_form = nullptr;  ///< of a leaky network
 
   int64_t directions() const { return bidirectional ? 2 : 1; }
 };
@@ -100,15 +101,25 @@ inline Arguments right_arguments(const Shape& shape) {
     if (!shape.bidirectional)
       result["carry_scale"] = torch::ones(rows, torch::dtype(c10::toRealValueType(shape.dtype)));
   }
+  if (shape.leak_form != nullptr) {
+    result["leak"] =
+        torch::rand({cells, kHidden}, torch::dtype(c10::toRealValueType(shape.dtype))) * 0.8 + 0.1;
+    result["leak_form"] = shape.leak_form;
+    std::vector<int64_t> sizes = rows;
+    sizes.insert(sizes.begin(), shape.num_layers);
+    sizes.push_back(directions * kHidden);
+    result["preactivation"] = draw(sizes);
+  }
   const std::vector<Tensor> made = call(find_operator("_rnn_forward", ""), result);
   result["output"] = made[0];
   result["states"] = made[2];
   // Those that this pass has drawn, now given: so results can be compared.
-  result["masks"] = made[3];
+  result["masks"] = result["saved_masks"] = made[3];
+  result["drives"] = made[4];
   result["grad_output"] = torch::randn_like(made[0]);
   result["grad_h_n"] = torch::randn_like(made[1]);
   result["output_mask"] = c10::List<bool>();
-  for (size_t i = 0; i < 2 + params.size(); ++i) result["output_mask"].toBoolList().push_back(true);
+  for (size_t i = 0; i < 4 + params.size(); ++i) result["output_mask"].toBoolList().push_back(true);
   return result;
 }
 

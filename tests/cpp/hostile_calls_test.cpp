@@ -45,6 +45,8 @@ const Shape kShapes[] = {
     {"unbatched", 2, false, false, false, /*batched=*/false, /*dropout=*/true},
     {"complex", 2, false, false, false, true, true, torch::kComplexFloat},
     {"complex, packed", 2, false, false, true, true, true, torch::kComplexFloat},
+    {"leaky", 2, false, false, false, true, false, torch::kFloat, "rate"},
+    {"leaky, packed", 2, true, false, true, true, false, torch::kFloat, "current"},
 };
 
 const Operator kOperators[] = {
@@ -88,16 +90,17 @@ bool is_harmless(const Operator& op, const Shape& shape, const std::string& argu
 
 /// Whether the defect leaves a right call with other results: no masks instead of some.
 bool is_another_call(const Operator& op, const std::string& argument, const Defect& defect) {
-  return op.is("_rnn_backward") && argument == "masks" &&
+  return op.is("_rnn_backward") && argument == "saved_masks" &&
          defect.name == std::string("of no elements");
 }
 
 /// What the error must name. Where one of the other arguments is wrong, that which it does not fit
 /// may be found first.
 std::string name_in_error(const std::string& argument) {
-  static const std::set<std::string> named{"grad_output", "grad_h_n",    "output",
-                                           "states",      "masks",       "reset",
-                                           "carry_scale", "batch_sizes", "output_mask"};
+  static const std::set<std::string> named{"grad_output", "grad_h_n",    "output", "states",
+                                           "masks",       "saved_masks", "drives", "reset",
+                                           "carry_scale", "batch_sizes", "leak",   "preactivation",
+                                           "output_mask"};
   return named.count(argument) ? argument : "";
 }
 
@@ -110,7 +113,7 @@ class HostileCalls : public testing::TestWithParam<Operator> {
       if (!GetParam().takes_shape(shape)) continue;
       SCOPED_TRACE(shape.name);
       Arguments arguments = right_arguments(shape);
-      if (GetParam().is("_rnn_forward") && !shape.dropout) arguments.erase("masks");
+      if (!shape.dropout) arguments.erase("masks");
       arguments["dropout"] = 0.0;  // or results could not be compared
       try_shape(shape, arguments);
     }
@@ -185,6 +188,7 @@ std::vector<std::pair<std::string, IValue>> wrong_values(const Arguments& right)
   for (const char* name : {"has_biases", "bidirectional"})
     wrong.emplace_back(name, !right.at(name).toBool());
   for (const char* name : {"", "elu", "tanh "}) wrong.emplace_back("nonlinearity", name);
+  for (const char* name : {"", "Rate", "currents"}) wrong.emplace_back("leak_form", name);
   const std::vector<Tensor> params = right.at("params").toTensorVector();
   wrong.emplace_back("params", std::vector<Tensor>{});
   wrong.emplace_back("params", std::vector<Tensor>(params.begin(), params.end() - 1));

@@ -52,13 +52,14 @@ def test_its_gradient(case):
     options = {"nonlinearity": "tanh", "k1": case.k1, "k2": case.k2, "batch_sizes": batch_sizes}
     options |= {"reset": None, "carry_scale": None}
     with mode:
-        output, h_n, states, masks = torch.ops.elman._rnn_forward(
+        output, h_n, *saved = torch.ops.elman._rnn_forward(
             input, hx, params, has_biases, num_layers, case.dropout, case.dropout > 0,
             bidirectional, False, **options, masks=None, save_states=True,
         )  # fmt: skip
         gradients = torch.ops.elman._rnn_backward(
-            output, h_n, output, states, masks, input, hx, params, has_biases, num_layers,
-            bidirectional, False, **options, output_mask=[True] * (2 + len(params)),
+            output, h_n, output, *saved, input, hx, params, has_biases, num_layers, 0.0, False,
+            bidirectional, False, **options,
+            output_mask=[True] * (2 + len(params)) + [False] * 2,
         )  # fmt: skip
     for gradient, leaf in zip(gradients, [input, hx, *params], strict=True):
         assert gradient.device.type == "cuda"

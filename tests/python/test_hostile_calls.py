@@ -28,6 +28,8 @@ def make_arguments(num_layers=2):
         "params": [parameter.detach() for parameter in rnn.parameters()],
         "has_biases": True,
         "num_layers": num_layers,
+        "dropout": 0.5,
+        "train": True,
         "bidirectional": False,
         "batch_first": False,
         "nonlinearity": "tanh",
@@ -37,19 +39,22 @@ def make_arguments(num_layers=2):
         "reset": None,
         "carry_scale": None,
     }
-    output, h_n, states, masks = torch.ops.elman._rnn_forward(
-        x, None, dropout=0.5, train=True, masks=None, save_states=True, **common
+    common["leak"] = torch.rand(num_layers, H) * 0.9 + 0.1
+    common["preactivation"] = torch.randn(num_layers, T, B, H)
+    output, h_n, states, masks, drives = torch.ops.elman._rnn_forward(
+        x, None, masks=None, save_states=True, **common
     )
     return {
         "grad_output": torch.randn_like(output),
         "grad_h_n": torch.randn_like(h_n),
         "output": output,
         "states": states,
-        "masks": masks,
+        "saved_masks": masks,
+        "drives": drives,
         "input": x,
         "hx": None,
         **common,
-        "output_mask": [True] * (2 + 4 * num_layers),
+        "output_mask": [True] * (4 + 4 * num_layers),
     }
 
 
@@ -73,7 +78,13 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-@pytest.mark.parametrize("name", ["grad_output", "grad_h_n", "output", "states", "masks"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("grad_output", "grad_h_n", "output", "states", "saved_masks", "drives"),
+        *("leak", "preactivation"),
+    ],
+)
 def test_arguments_of_the_backward_operator(name, defect):
     arguments = make_arguments()
     torch.ops.elman._rnn_backward(**arguments)
@@ -85,12 +96,12 @@ def test_arguments_of_the_backward_operator(name, defect):
         torch.ops.elman._rnn_backward(**arguments)
 
 
-@pytest.mark.parametrize("count", [0, 1, 9, 11])
+@pytest.mark.parametrize("count", [0, 1, 10, 13])
 def test_an_output_mask_of_another_length(count):
     arguments = make_arguments() | {"output_mask": [True] * count}
-    with pytest.raises(RuntimeError, match=f"output_mask must hold 10 bools .* got {count}"):
+    with pytest.raises(RuntimeError, match=f"output_mask must hold 12 bools .* got {count}"):
         torch.ops.elman._rnn_backward(**arguments)
-    with pytest.raises(RuntimeError, match="output_mask must hold 10 bools"):
+    with pytest.raises(RuntimeError, match="output_mask must hold 12 bools"):
         torch.vmap(
             lambda grad: torch.ops.elman._rnn_backward(**arguments | {"grad_output": grad})[0]
         )(arguments["grad_output"].expand(2, -1, -1, -1))

@@ -81,12 +81,12 @@ def test_rnn_backward(case, wanted):
         "all": [True, sample.hx is not None, *[True] * (count - 2)],
         "input": [True, *[False] * (count - 1)],
         "params": [False, False, *[True] * (count - 2)],
-    }[wanted]
-    output, _, states, masks = results
+    }[wanted] + [False, False]
+    output, _, *saved = results
     grads = (sample.grad_output.requires_grad_(), sample.grad_h_n)
     opcheck(
         torch.ops.elman._rnn_backward.default,
-        (*grads, output, states, masks, *tensors, *layout),
+        (*grads, output, *saved, *tensors, 0.0, False, *layout),
         {**kwargs, "output_mask": mask},
     )
 

@@ -135,8 +135,6 @@ def _rnn_forward(
     batch_first,
     *,
     batch_sizes,
-    reset,
-    carry_scale,
     masks,
     **options,
 ):
@@ -144,7 +142,7 @@ def _rnn_forward(
     layout = _Layout(func, input, params, has_biases, bidirectional, batch_first)
     batch = layout.batch_dim
     state_dim = None if batch is None else 1
-    output, h_n, states, drawn = func(
+    results = func(
         input.to_local(),
         layout.local("hx", hx, state_dim),
         [param.to_local() for param in params],
@@ -156,18 +154,14 @@ def _rnn_forward(
         batch_first,
         batch_sizes=None,
         masks=layout.local("masks", masks, _saved_dim(layout, masks)),
-        **_per_step(layout, reset, carry_scale),
-        **options,
+        **_local_options(layout, input, options),
     )
     rows = 1 if batch is None else input.size(batch)
+    output, h_n, *saved = results
+    dims = [batch, state_dim, *(_saved_dim(layout, one) for one in saved)]
     return tuple(
         layout.whole(local, layout.over(dim), dim, rows)
-        for local, dim in (
-            (output, batch),
-            (h_n, state_dim),
-            (states, _saved_dim(layout, states)),
-            (drawn, _saved_dim(layout, drawn)),
-        )
+        for local, dim in zip((output, h_n, *saved), dims, strict=True)
     )
 
 
@@ -177,19 +171,21 @@ def _rnn_backward(
     grad_h_n,
     output,
     states,
-    masks,
+    saved_masks,
+    drives,
     input,
     hx,
     params,
     has_biases,
     num_layers,
+    dropout,
+    train,
     bidirectional,
     batch_first,
     *,
     batch_sizes,
-    reset,
-    carry_scale,
     output_mask,
+    masks=None,
     **options,
 ):
     _refuse_packed(batch_sizes)
@@ -201,25 +197,29 @@ def _rnn_backward(
         layout.local("grad_h_n", grad_h_n, state_dim),
         layout.local("output", output, batch),
         layout.local("states", states, _saved_dim(layout, states)),
-        layout.local("masks", masks, _saved_dim(layout, masks)),
+        layout.local("saved_masks", saved_masks, _saved_dim(layout, saved_masks)),
+        layout.local("drives", drives, _saved_dim(layout, drives)),
         input.to_local(),
         layout.local("hx", hx, state_dim),
         [param.to_local() for param in params],
         has_biases,
         num_layers,
+        dropout,
+        train,
         bidirectional,
         batch_first,
         batch_sizes=None,
         output_mask=output_mask,
-        **_per_step(layout, reset, carry_scale),
-        **options,
+        **_local_options(layout, input, options),
     )
     rows = 1 if batch is None else input.size(batch)
     sums = [
         layout.partial() if sharded else layout.replicate() for sharded in layout.sharded
     ]  # of the parameters' gradients: each process has its own rows' part
     spread = [(layout.over(batch), batch), (layout.over(state_dim), state_dim)]
-    spread += [(sums, None)] * len(params)
+    spread += [(sums, None)] * (len(params) + 1)  # leak too
+    by_layer = _preactivation_dim(layout, input, options.get("preactivation"))
+    spread.append((layout.over(by_layer), by_layer))
     wanted = [where for where, asked in zip(spread, output_mask, strict=True) if asked]
     return [
         layout.whole(local, placements, dim, rows)
@@ -228,18 +228,28 @@ def _rnn_backward(
 
 
 def _saved_dim(layout: _Layout, saved: Tensor | None) -> int | None:
-    """Where the batch lies in `states` and `masks`, [L-1, T, B, D*H], or empty: [0]."""
+    """Where the batch lies in what is saved, [layers, T, B, D*H], or empty: [0]."""
     return 2 if saved is not None and saved.dim() == 4 and layout.batch_dim is not None else None
 
 
-def _per_step(layout: _Layout, reset, carry_scale) -> dict[str, Tensor | None]:
-    """The local parts of reset and carry_scale, which may be [T]."""
+def _preactivation_dim(layout: _Layout, input: Tensor, preactivation) -> int | None:
+    """Where the batch lies in `preactivation`, which may have a dimension of layers first."""
+    if preactivation is None or layout.batch_dim is None:
+        return None
+    return layout.batch_dim + preactivation.dim() - input.dim()
+
+
+def _local_options(layout: _Layout, input: Tensor, options: dict) -> dict:
+    """The options of a call, of its tensors the local parts. carry_scale may be [T]."""
+    carry_scale = options.get("carry_scale")
     dims = {
         "reset": layout.batch_dim,
         "carry_scale": None if carry_scale is None or carry_scale.dim() == 1 else layout.batch_dim,
+        "leak": None,
+        "preactivation": _preactivation_dim(layout, input, options.get("preactivation")),
     }
-    values = {"reset": reset, "carry_scale": carry_scale}
-    return {name: layout.local(name, values[name], dim) for name, dim in dims.items()}
+    local = {name: layout.local(name, options.get(name), dim) for name, dim in dims.items()}
+    return options | local
 
 
 @on_import("torch.distributed.tensor")

@@ -1,4 +1,4 @@
-#include "ops/dropout.h"
+#include "dropout.h"
 
 #include <ATen/Tensor.h>
 #include <c10/core/ScalarType.h>

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+
+namespace elman {
+
+/// What a tensor of a call holds, which tells where its rows (the batch) are.
+enum class Role {
+  kSequence,  ///< input, output: [T, B, C]; [B, T, C] if batch_first; [T, C] unbatched; [N, C]
+              ///< packed
+  kState,     ///< hx, h_n: [L*D, B, H]; [L*D, H] unbatched
+  kPerStep,   ///< reset, carry_scale: as kSequence without C
+  kByLayer,   ///< preactivation: as kSequence behind a dimension of layers
+  kStored,    ///< Saved's: [layers, T, B, C]; [layers, N, C] packed
+  kNoRows,    ///< parameters, and what else is the same for all rows
+};
+
+/// A call's arguments that own what RnnArguments refers to.
+struct OwnedArguments {
+  at::Tensor input;
+  std::optional<at::Tensor> hx;
+  std::vector<at::Tensor> params;
+  std::optional<at::Tensor> batch_sizes, reset, carry_scale, leak, preactivation, masks;
+
+  /// Those that are no tensors.
+  struct Options {
+    std::string nonlinearity, leak_form;
+    bool has_biases = false, bidirectional = false, batch_first = false;
+    int64_t num_layers = 0, k1 = 0, k2 = 0;
+    double dropout = 0;
+    bool train = false;
+
+    /// Those that a backward pass depends on, which is given the dropout masks.
+    template <typename Self, typename Visit>
+    static void each(Self& self, const Visit& visit) {
+      for (auto* name : {&self.nonlinearity, &self.leak_form}) visit(*name);
+      for (auto* flag : {&self.has_biases, &self.bidirectional, &self.batch_first}) visit(*flag);
+      for (auto* number : {&self.num_layers, &self.k1, &self.k2}) visit(*number);
+    }
+  } options;
+
+  OwnedArguments() = default;
+  explicit OwnedArguments(const RnnArguments& args)
+      : input(args.input),
+        hx(args.hx),
+        params(args.params.vec()),
+        batch_sizes(args.batch_sizes),
+        reset(args.reset),
+        carry_scale(args.carry_scale),
+        leak(args.leak),
+        preactivation(args.preactivation),
+        masks(args.masks),
+        options{std::string(args.nonlinearity),
+                std::string(args.leak_form),
+                args.has_biases,
+                args.bidirectional,
+                args.batch_first,
+                args.num_layers,
+                args.k1,
+                args.k2,
+                args.dropout,
+                args.train} {}
+
+  /// Refers to this.
+  RnnArguments view() const {
+    return {input,
+            hx,
+            params,
+            options.has_biases,
+            options.num_layers,
+            options.dropout,
+            options.train,
+            options.bidirectional,
+            options.batch_first,
+            options.nonlinearity,
+            options.k1,
+            options.k2,
+            batch_sizes,
+            reset,
+            carry_scale,
+            leak,
+            options.leak_form,
+            preactivation,
+            masks};
+  }
+
+  /// visit(tensor, role) with every tensor, an at::Tensor or an optional one. `Self` is this class,
+  /// const or not.
+  template <typename Self, typename Visit>
+  static void each_tensor(Self& self, const Visit& visit) {
+    visit(self.input, Role::kSequence);
+    visit(self.hx, Role::kState);
+    for (auto& param : self.params) visit(param, Role::kNoRows);
+    visit(self.batch_sizes, Role::kNoRows);
+    visit(self.reset, Role::kPerStep);
+    visit(self.carry_scale, Role::kPerStep);
+    visit(self.leak, Role::kNoRows);
+    const bool by_layer = self.preactivation && self.preactivation->dim() > self.input.dim();
+    visit(self.preactivation, by_layer ? Role::kByLayer : Role::kSequence);
+    visit(self.masks, Role::kStored);
+  }
+
+  /// visit(value) with every tensor and with what Options::each visits.
+  template <typename Visit>
+  void each(const Visit& visit) {
+    visit(params);
+    visit(input);
+    for (auto* tensor : {&hx, &batch_sizes, &reset, &carry_scale, &leak, &preactivation, &masks})
+      visit(*tensor);
+    Options::each(options, visit);
+  }
+};
+
+}  // namespace elman
