@@ -2,12 +2,7 @@
 # wheel, where everything lies inside the package: elman/lib, elman/include, elman/lib/cmake/Elman.
 
 include_guard(GLOBAL)
-include(CMakePackageConfigHelpers)
-if(SKBUILD)
-  set(CMAKE_INSTALL_LIBDIR lib)
-endif()
-include(GNUInstallDirs)
-set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/Elman")
+include(ElmanInstallStepper)  # and what is common to both
 
 # In a wheel torch lies beside elman, in the same site-packages. Elsewhere the program that links
 # Elman::elman names torch's libraries itself and so has them loaded already.
@@ -34,15 +29,7 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/elman" DESTINATION "${CMAKE_INS
         FILES_MATCHING PATTERN "*.h")
 install(EXPORT ElmanTargets NAMESPACE Elman:: DESTINATION "${config_dir}")
 
-configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/ElmanConfig.cmake.in"
-                              "${PROJECT_BINARY_DIR}/cmake/ElmanConfig.cmake"
-                              INSTALL_DESTINATION "${config_dir}"
-                              NO_CHECK_REQUIRED_COMPONENTS_MACRO)
-write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/ElmanConfigVersion.cmake"
-                                 COMPATIBILITY SameMinorVersion)
-install(FILES "${PROJECT_BINARY_DIR}/cmake/ElmanConfig.cmake"
-              "${PROJECT_BINARY_DIR}/cmake/ElmanConfigVersion.cmake"
-              "${CMAKE_CURRENT_LIST_DIR}/ElmanTorch.cmake"
+install(FILES "${CMAKE_CURRENT_LIST_DIR}/ElmanTorch.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/environment_torch.py" DESTINATION "${config_dir}")
 
 # What elman/__init__.py compares with the installed torch before it loads the library.

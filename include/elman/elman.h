@@ -17,6 +17,8 @@
 #include <elman/random_truncation.h>
 #include <elman/rnn.h>
 #include <elman/rnn_cell.h>
+#include <elman/stepper.h>
+#include <elman/stepper_source.h>
 #include <elman/stream.h>
 
 // The one place of the version: CMakeLists.txt and pyproject.toml read these lines.

@@ -40,6 +40,11 @@ def check_torch_version(built_with: str, installed: str, elman_version: str) -> 
         )
 
 
+def library_path() -> Path:
+    """Where libelman.so is."""
+    return Path(cmake_prefix_path) / "lib" / "libelman.so"
+
+
 def load() -> None:
     """Loads libelman.so, which registers the operators with torch."""
     try:
@@ -50,7 +55,7 @@ def load() -> None:
             "from the project's root."
         ) from None
     check_torch_version(_build_info.torch_version, torch.__version__, _build_info.version)
-    library = Path(cmake_prefix_path) / "lib" / "libelman.so"
+    library = library_path()
     if not library.is_file():
         raise ImportError(
             f"elman's compiled library is missing: expected {library}. Install elman again."

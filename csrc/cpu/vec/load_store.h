@@ -3,19 +3,15 @@
 // Loads and stores of two vectors at a time, since a vector of a 16-bit type holds as many elements
 // as two of float. Included by vec/kernels.cpp alone, once for each instruction set.
 
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
-
 #include <algorithm>
 #include <type_traits>
 
 #include "cpu/vec/kernels.h"
+#include "cpu/vec/vector.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
-
-using at::vec::Vectorized;
 
 /// Elements from which a row is moved by the library.
 constexpr int64_t kShortRow = 65;
