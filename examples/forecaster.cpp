@@ -105,8 +105,9 @@ Series Load(const std::filesystem::path& path) {
   return series;
 }
 
-// What the network sees of the numbers, about 1 in size. Of numbers >= 0, such as counts, the square
-// roots, so that the noise of high and low ones is alike; of others the distance from their mean.
+// What the network sees of the numbers, about 1 in size. Of numbers >= 0, such as counts, the
+// square roots, so that the noise of high and low ones is alike; of others the distance from their
+// mean.
 struct Scale {
   // known: [T] float64, the part to learn from
   Scale(const at::Tensor& all, const at::Tensor& known)

@@ -8,8 +8,8 @@
 namespace elman::cpu {
 
 /// gradient[H] = sum over rows of errors[rows, H] * (drive[rows, H] - before[rows, H]), where
-/// `before` is given in segments, zero where these are absent or reset. Summed in an order that does
-/// not depend on threads.
+/// `before` is given in segments, zero where these are absent or reset. Summed in an order that
+/// does not depend on threads.
 template <typename S>
 void leak_gradient(int64_t hidden, Rows<const compute_t<S>> errors, Rows<const S> drive,
                    const std::vector<RowSegment<S>>& before, compute_t<S>* gradient) {

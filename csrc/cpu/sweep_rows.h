@@ -141,8 +141,9 @@ class SweepRows {
     int64_t column, columns;
   };
 
-  /// What of the deltas at the lag before, and of what goes on beside them, passes the border to the step at lag j: nothing where the
-  /// border is reset, so that NaN ends there too, or a part. Steps without either are not touched.
+  /// What of the deltas at the lag before, and of what goes on beside them, passes the border to
+  /// the step at lag j: nothing where the border is reset, so that NaN ends there too, or a part.
+  /// Steps without either are not touched.
   void gate(const Cell& cell, int64_t index, int64_t j, const Member& member) const {
     C* const deltas = at_lag(index, j - 1);
     const auto changed = [&](int64_t at) {

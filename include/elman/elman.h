@@ -1,7 +1,8 @@
 #pragma once
 
 /// \file elman.h
-/// Elman recurrent networks as fused PyTorch operators, with truncated back-propagation through time.
+/// Elman recurrent networks as fused PyTorch operators, with truncated back-propagation through
+/// time.
 
 #include <c10/macros/Macros.h>
 #include <elman/adaptive_truncation.h>

@@ -154,7 +154,8 @@ TEST(LeakyStack, ALeakOfOneIsThePlainCell) {
   }
 }
 
-/// A reset stops NaN, in the states and in the gradients; without one it goes on, as in the formula.
+/// A reset stops NaN, in the states and in the gradients; without one it goes on, as in the
+/// formula.
 TEST(LeakyStack, AResetStopsNan) {
   torch::manual_seed(9);
   for (const char* form : kForms) {
