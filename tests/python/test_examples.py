@@ -119,6 +119,33 @@ def test_help(run, name, capsys):
     assert "--quick" in capsys.readouterr().out
 
 
+PACKAGES = ["matplotlib", "tqdm", "sklearn", "statsmodels"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--quick"]], ids=["help", "run"])
+def test_missing_packages_stop_a_run_with_their_name_and_no_help(arguments):
+    hide = f"import sys; sys.modules.update(dict.fromkeys({PACKAGES}))"
+    path = EXAMPLES / "training" / "digits.py"
+    run = f"sys.argv = ['digits.py', *{arguments}]; sys.path.insert(0, {str(path.parent)!r})"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import runpy; {hide}; {run}; runpy.run_path({str(path)!r}, run_name='__main__')",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if arguments == ["--help"]:
+        assert done.returncode == 0, done.stderr
+        assert "--quick" in done.stdout
+    else:
+        assert done.returncode != 0
+        assert (
+            "sklearn.datasets is missing: pip install -r examples/requirements.txt" in done.stderr
+        )
+
+
 def test_processes_together_learn_what_one_does_alone():
     command = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
     program = str(EXAMPLES / "distributed" / "train.py")

@@ -35,6 +35,7 @@ from elman.random_truncation import random_truncation  # noqa: E402
 from elman.reset_from_flags import reset_from_flags  # noqa: E402
 from elman.rnn import RNN  # noqa: E402
 from elman.rnn_cell import RNNCell  # noqa: E402
+from elman.stepper import Stepper, save_stepper  # noqa: E402
 from elman.stream import Stream  # noqa: E402
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "LeakyRNNCell",
     "Network",
     "RNNCell",
+    "Stepper",
     "Stream",
     "__version__",
     "cmake_prefix_path",
@@ -58,5 +60,6 @@ __all__ = [
     "plot_gradient_by_lag",
     "random_truncation",
     "reset_from_flags",
+    "save_stepper",
     "to_torch",
 ]

@@ -117,8 +117,12 @@ def plot_gradient_by_lag(
     if truncation is not None and not 1 <= as_index("truncation", truncation) <= len(bias):
         raise ValueError(f"truncation must lie in [1, {len(bias)}], got {truncation}")
     if ax is None:
-        from matplotlib import pyplot
-
+        try:
+            from matplotlib import pyplot
+        except ImportError as error:
+            raise ImportError(
+                "plot_gradient_by_lag needs matplotlib: pip install matplotlib"
+            ) from error
         ax = pyplot.figure(layout="constrained").add_subplot()
     for layer, line in enumerate(norms.detach().cpu()):
         positive = line.where(line > 0, torch.nan)  # a logarithmic axis has no place for zeros

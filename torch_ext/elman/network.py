@@ -1,13 +1,21 @@
 """`Network`: the textbook's recurrent network, Elman layers with an output layer."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
 from elman._activations import activate
 from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from elman._options import RNNArguments
 
 __all__ = ["Network"]
 
@@ -57,8 +65,11 @@ class Network(torch.nn.Module):
 
     Example::
 
-        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", output="softmax", truncation=20)
-        >>> y, h_n = net(torch.randn(100, 4, 8))  # y: [4, 5]
+        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", truncation=20)
+        >>> logits, h_n = net(torch.randn(100, 4, 8))  # logits: [4, 5], h_n: [1, 4, 32]
+        >>> loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 4, 2, 1]))
+
+        :func:`torch.nn.functional.cross_entropy` takes outputs without a softmax.
     """
 
     def __init__(
@@ -70,7 +81,7 @@ class Network(torch.nn.Module):
         mapping: str = "many_to_many",
         output: str = "identity",
         cell: str = "elman",
-        **rnn_arguments,
+        **rnn_arguments: "Unpack[RNNArguments]",
     ) -> None:
         super().__init__()
         if mapping not in _MAPPINGS:
@@ -116,6 +127,10 @@ class Network(torch.nn.Module):
                 packed = self.forward__2 if self.mapping == "many_to_one" else self.forward__1
                 return packed(input, hx)
             return self.forward__0(input, hx, steps)
+        if not isinstance(input, (Tensor, PackedSequence, Proxy)):
+            raise TypeError(
+                f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+            )
         if not isinstance(input, PackedSequence):
             return self._forward_padded(input, hx, steps)
         if self.mapping == "one_to_many":

@@ -17,6 +17,7 @@ import contextvars
 import functools
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,7 +120,7 @@ def use_form(form: str) -> Iterator[None]:
         _form.reset(token)
 
 
-def export(*args, form: str = "Scan", **options):
+def export(*args: Any, form: str = "Scan", **options: Any) -> "torch.onnx.ONNXProgram | None":
     """``torch.onnx.export(..., dynamo=True)`` with elman's sequences in the given form.
 
     Args:
@@ -163,7 +164,7 @@ def _join_exports(decomp: ModuleType) -> None:
             **decompositions(_RUNS[_form.get()]),
         }
 
-    decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
+    vars(decomp)["create_onnx_friendly_decomposition_table"] = create_table_with_elman
 
 
 def _rename_axes_of_subgraphs() -> None:

@@ -1,10 +1,11 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.types import Device
 
 from elman import _scriptable
 from elman._activations import check_nonlinearity
@@ -57,6 +58,9 @@ class RNN(torch.nn.RNNBase):
             most k2 steps. ``k``: the same as ``(k, k)``, the gradient of a loop that detaches the
             state every k steps. With two directions k1 = k2. The attribute may be set at any time.
             Default: ``None``
+        device: of the parameters. Default: torch's default device
+        dtype: of the parameters: float64, float32, bfloat16, float16, complex128 or complex64; the
+            input has the same. Default: torch's default dtype
 
     Inputs: input, hx, \*, reset, carry_scale
         * **input**: `(T, H_in)` unbatched, `(T, B, H_in)` or, with ``batch_first``, `(B, T, H_in)`;
@@ -76,6 +80,11 @@ class RNN(torch.nn.RNNBase):
           states; a PackedSequence if the input is one, nested if the input is.
         * **h_n**: `(L * D, H_out)` or `(L * D, B, H_out)`, each layer's final state.
 
+    Raises:
+        ValueError: a dtype, a dimension or an option is wrong, in torch's words
+        RuntimeError: a size or a device is wrong
+        TypeError: an input is no Tensor
+
     Example::
 
         >>> rnn = elman.RNN(10, 20, 2, truncation=(5, 20))
@@ -92,11 +101,11 @@ class RNN(torch.nn.RNNBase):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         *,
         truncation: Truncation = None,
-        **unsupported,
+        **unsupported: Any,
     ) -> None:
         if "proj_size" in unsupported:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
@@ -170,7 +179,10 @@ class RNN(torch.nn.RNNBase):
         if isinstance(input, PackedSequence):
             _refuse("packed", reset=reset, carry_scale=carry_scale)
             return self._forward_packed(input, hx, preactivation)
-        # dim() comes first: what is no tensor fails there, as it does in torch.
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+            )
         if input.dim() and input.is_nested:
             _refuse("nested", reset=reset, carry_scale=carry_scale, preactivation=preactivation)
             packed, rows = to_packed(input)
@@ -353,6 +365,8 @@ class RNN(torch.nn.RNNBase):
             )
 
     def _check_size(self, input: Tensor) -> None:
+        if torch.jit.is_tracing():  # where sizes are tensors: the operator checks them, too
+            return
         if input.size(-1) != self.input_size:
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. "
@@ -364,6 +378,8 @@ class RNN(torch.nn.RNNBase):
         dim = input.dim()
         if dim not in (2, 3):
             raise ValueError(f"RNN: Expected input to be 2D or 3D, got {dim}D tensor instead")
+        if hx is not None and not isinstance(hx, Tensor):
+            raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
         if hx is not None and hx.dim() != dim:
             kind = "batched 3-D" if dim == 3 else "unbatched 2-D"
             raise RuntimeError(
@@ -371,7 +387,7 @@ class RNN(torch.nn.RNNBase):
             )
         self._check_dtype(input, weight)
         self._check_size(input)
-        if hx is not None:
+        if hx is not None and not torch.jit.is_tracing():
             if dim == 3:
                 batch = input.size(0 if self.batch_first else 1)
             else:

@@ -79,6 +79,9 @@ class Stream:
 
     Output of a call: the last layer's states, in the input's layout.
 
+    Errors of a call: TypeError for what is no Tensor, ValueError for more than k1 steps,
+    RuntimeError for another batch size, and those of :class:`elman.RNN`.
+
     Chunks run without a backward pass belong to the past of those after them. A second chunk may be
     run before the first one's backward pass. Double backward is an error.
 
@@ -94,7 +97,7 @@ class Stream:
     def __init__(self, rnn: RNN, k1: int, k2: int) -> None:
         check_module(rnn)
         self.rnn = rnn
-        self.k1, self.k2 = as_index("k1", k1), as_index("k2", k2)
+        self._k1, self._k2 = as_index("k1", k1), as_index("k2", k2)
         if rnn.bidirectional:
             raise ValueError(
                 "rnn: a stream is not defined for a bidirectional network, which has no online "
@@ -163,6 +166,19 @@ class Stream:
             leak.get("preactivation"),
         )
 
+    @property
+    def k1(self) -> int:
+        """The length of a chunk; read-only, as the steps that are kept depend on it."""
+        return self._k1
+
+    @property
+    def k2(self) -> int:
+        """How many steps a loss goes back through; read-only, as k1 is.
+
+        For another one make another stream and give it this one's `state`.
+        """
+        return self._k2
+
     def reset(self) -> None:
         """Back to the beginning: zero states, no past; the batch size may change."""
         self._engine.reset()
@@ -220,5 +236,5 @@ class Stream:
         }
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(state["rnn"], state["k1"], state["k2"])
+        self.__init__(state["rnn"], state["k1"], state["k2"])  # type: ignore[misc]
         self.load_state_dict(state["state_dict"])
