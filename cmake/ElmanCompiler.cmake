@@ -28,8 +28,11 @@ endif()
 # Messages and assertions name files as they lie in the repository, and no build path is installed.
 # ccache hands the compiler paths relative to the build folder.
 file(RELATIVE_PATH relative_source_dir "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
-foreach(map IN ITEMS "${PROJECT_SOURCE_DIR}/=" "${relative_source_dir}/="
-                     "${ELMAN_TORCH_DIR}/=torch/")
+set(prefix_maps "${PROJECT_SOURCE_DIR}/=" "${relative_source_dir}/=")
+if(ELMAN_TORCH)
+  list(APPEND prefix_maps "${ELMAN_TORCH_DIR}/=torch/")
+endif()
+foreach(map IN LISTS prefix_maps)
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-ffile-prefix-map=${map}>"
                       "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-ffile-prefix-map=${map}>")
 endforeach()

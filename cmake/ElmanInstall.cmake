@@ -2,23 +2,19 @@
 # wheel, where everything lies inside the package: elman/lib, elman/include, elman/lib/cmake/Elman.
 
 include_guard(GLOBAL)
-include(CMakePackageConfigHelpers)
-if(SKBUILD)
-  set(CMAKE_INSTALL_LIBDIR lib)
-endif()
-include(GNUInstallDirs)
-set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/Elman")
+include(ElmanInstallStepper)  # and what is common to both
 
 # In a wheel torch lies beside elman, in the same site-packages. Elsewhere the program that links
 # Elman::elman names torch's libraries itself and so has them loaded already.
 set(install_rpath "$ORIGIN")
 if(SKBUILD)
-  list(APPEND install_rpath "$ORIGIN/../../torch/lib")
+  # The second one where it lies a folder deeper, in a wheel for several versions of torch.
+  list(APPEND install_rpath "$ORIGIN/../../torch/lib" "$ORIGIN/../../../torch/lib")
   if(ELMAN_WITH_CUDA AND ELMAN_TORCH_CUDART)
     get_filename_component(site_packages "${ELMAN_TORCH_DIR}" DIRECTORY)
     get_filename_component(cudart_dir "${ELMAN_TORCH_CUDART}" DIRECTORY)
     file(RELATIVE_PATH cudart_dir "${site_packages}" "${cudart_dir}")
-    list(APPEND install_rpath "$ORIGIN/../../${cudart_dir}")
+    list(APPEND install_rpath "$ORIGIN/../../${cudart_dir}" "$ORIGIN/../../../${cudart_dir}")
   endif()
 endif()
 set_target_properties(elman PROPERTIES INSTALL_RPATH "${install_rpath}")
@@ -33,15 +29,7 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/elman" DESTINATION "${CMAKE_INS
         FILES_MATCHING PATTERN "*.h")
 install(EXPORT ElmanTargets NAMESPACE Elman:: DESTINATION "${config_dir}")
 
-configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/ElmanConfig.cmake.in"
-                              "${PROJECT_BINARY_DIR}/cmake/ElmanConfig.cmake"
-                              INSTALL_DESTINATION "${config_dir}"
-                              NO_CHECK_REQUIRED_COMPONENTS_MACRO)
-write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/ElmanConfigVersion.cmake"
-                                 COMPATIBILITY SameMinorVersion)
-install(FILES "${PROJECT_BINARY_DIR}/cmake/ElmanConfig.cmake"
-              "${PROJECT_BINARY_DIR}/cmake/ElmanConfigVersion.cmake"
-              "${CMAKE_CURRENT_LIST_DIR}/ElmanTorch.cmake"
+install(FILES "${CMAKE_CURRENT_LIST_DIR}/ElmanTorch.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/environment_torch.py" DESTINATION "${config_dir}")
 
 # What elman/__init__.py compares with the installed torch before it loads the library.

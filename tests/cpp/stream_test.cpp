@@ -344,6 +344,10 @@ TEST(AdaptiveTruncation, FindsAGeometricDecay) {
   EXPECT_LE(bias[length - 1].item<double>(), 0.1);
   EXPECT_GT(bias[length - 2].item<double>(), 0.1);
   EXPECT_EQ(adaptive.update(torch::ones({1, 200})), 200);
+  adaptive.set_proposal(7);
+  EXPECT_THROW(adaptive.update(torch::zeros({1, 200})), c10::ValueError);
+  EXPECT_THROW(adaptive.update(torch::full({1, 200}, std::nan(""))), c10::ValueError);
+  EXPECT_EQ(adaptive.length(), 7);
 }
 
 TEST(GradientByLag, IsThatOfASlidingWindow) {

@@ -206,7 +206,7 @@ def test_errors_in_script_name_the_argument():
         scripted(torch.randn(5, 3, 5))
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 def test_trace_runs_at_another_length():
     rnn = elman.RNN(4, 6, 2, truncation=(1, 3))
     traced = torch.jit.trace(rnn, torch.randn(5, 3, 4))
@@ -351,7 +351,7 @@ def test_a_replaced_forward_is_compiled():
     assert_close(torch.jit.script(Parent(rnn))(x), rnn(x)[0])
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 def test_tracing_compiles_nothing():
     rnn = elman.RNN(4, 6)
     rnn.register_forward_hook(lambda module, args, output: (2 * output[0], output[1]))

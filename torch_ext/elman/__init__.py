@@ -26,6 +26,8 @@ from elman.convert import Conversion, convert, to_torch  # noqa: E402
 from elman.decompose import decompose  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
+from elman.leaky_rnn import LeakyRNN  # noqa: E402
+from elman.leaky_rnn_cell import LeakyRNNCell  # noqa: E402
 from elman.load_from import load_from  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.packing import pack_padded_sequence, pad_packed_sequence  # noqa: E402
@@ -33,14 +35,18 @@ from elman.random_truncation import random_truncation  # noqa: E402
 from elman.reset_from_flags import reset_from_flags  # noqa: E402
 from elman.rnn import RNN  # noqa: E402
 from elman.rnn_cell import RNNCell  # noqa: E402
+from elman.stepper import Stepper, save_stepper  # noqa: E402
 from elman.stream import Stream  # noqa: E402
 
 __all__ = [
     "RNN",
     "AdaptiveTruncation",
     "Conversion",
+    "LeakyRNN",
+    "LeakyRNNCell",
     "Network",
     "RNNCell",
+    "Stepper",
     "Stream",
     "__version__",
     "cmake_prefix_path",
@@ -54,5 +60,6 @@ __all__ = [
     "plot_gradient_by_lag",
     "random_truncation",
     "reset_from_flags",
+    "save_stepper",
     "to_torch",
 ]

@@ -3,14 +3,12 @@
 // Products with the transpose of a matrix that is read where it lies: the dot products of its rows.
 // Included by vec/kernels.cpp alone, once for each instruction set.
 
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
-
 #include <algorithm>
 #include <cstdint>
 
 #include "cpu/vec/kernels.h"
 #include "cpu/vec/load_store.h"
+#include "cpu/vec/vector.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
@@ -60,8 +58,8 @@ void dot_block(int64_t k, const C* a, int64_t lda, const S* b, int64_t ldb, C* c
       const TwoVectors<C> right = load_two<C>(b + j * ldb + p, count);
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) {
-        sum[i][j] = at::vec::fmadd(left[i].first, right.first, sum[i][j]);
-        sum[i][j] = at::vec::fmadd(left[i].second, right.second, sum[i][j]);
+        sum[i][j] = fmadd(left[i].first, right.first, sum[i][j]);
+        sum[i][j] = fmadd(left[i].second, right.second, sum[i][j]);
       }
     }
   };

@@ -2,84 +2,23 @@
 // AVX512) names the namespace.
 #include "cpu/vec/kernels.h"
 
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
 #include <algorithm>
 #include <type_traits>
 
+#include "cpu/vec/activate.h"
 #include "cpu/vec/dot_products.h"
+#include "cpu/vec/leaky.h"
 #include "cpu/vec/load_store.h"
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
-#include "cpu/vec/tanh.h"
+#include "cpu/vec/vec_lanes.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
-
-/// Factors and sums of one type, with ATen's vectors.
-template <typename C>
-struct VecLanes {
-  using Factor = C;
-  using Sum = C;
-  using Vec = Vectorized<C>;
-  using Left = Vec;
-  using Right = Vec;
-  static constexpr int kSize = Vec::size();
-  /// 6 x 4 of 32 registers, 6 x 2 of 16.
-  static constexpr int kMaxVectors = sizeof(Vec) >= 64 ? 4 : 2;
-  static Vec zero() { return Vec(C(0)); }
-  static Right load(const C* from) { return Vec::loadu(from); }
-  static Left broadcast(const C* from) { return Vec(*from); }
-  static Vec multiply_add(const Left& left, const Right& right, const Vec& sum) {
-    return at::vec::fmadd(left, right, sum);
-  }
-};
-
-/// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
-/// are.
-template <typename T>
-inline bool is_dense(int64_t n, const Rows<T>& rows) {
-  return rows.data == nullptr || rows.row_stride == n;
-}
-
-/// 1 / (1 + e^-a), with e = e^-|a| and q = e / (1 + e) as 1 - q or e - e q: h near 1, and small h,
-/// are a number without error, or nearly, and something small against it.
-template <typename C>
-inline Vectorized<C> sigmoid(const Vectorized<C>& a) {
-  using Vec = Vectorized<C>;
-  const Vec e = (a | Vec(C(-0.0))).exp();
-  const Vec q = e / (Vec(C(1)) + e);
-  return Vec::blendv(at::vec::fnmadd(e, q, e), Vec(C(1)) - q, a >= Vec(C(0)));
-}
-
-/// log(1 + e^a) as max(a, 0) + log(1 + e^-|a|): no overflow, and exact for small h too.
-template <typename C>
-inline Vectorized<C> softplus(const Vectorized<C>& a) {
-  using Vec = Vectorized<C>;
-  return at::vec::clamp_min(a, Vec(C(0))) + (a | Vec(C(-0.0))).exp().log1p();
-}
-
-/// f of what is going to be stored as S.
-template <Activation kActivation, typename S, typename C>
-inline Vectorized<C> apply(const Vectorized<C>& a) {
-  using Vec = Vectorized<C>;
-  if constexpr (kActivation == Activation::kTanh) {
-    return tanh_as<S>(a);
-  } else if constexpr (kActivation == Activation::kRelu) {
-    return at::vec::clamp_min(a, Vec(C(0)));  // NaN stays NaN
-  } else if constexpr (kActivation == Activation::kSigmoid) {
-    return sigmoid(a);
-  } else if constexpr (kActivation == Activation::kSoftplus) {
-    return softplus(a);
-  } else {
-    static_assert(kActivation == Activation::kIdentity);
-    return a;
-  }
-}
 
 /// f' in terms of h = f(a).
 template <Activation kActivation, typename C>
@@ -96,23 +35,6 @@ inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorize
   } else {
     static_assert(kActivation == Activation::kIdentity);
     return error;
-  }
-}
-
-/// Calls function with the activation as a constant.
-template <typename Function>
-inline void with_activation(Activation activation, const Function& function) {
-  switch (activation) {
-    case Activation::kTanh:
-      return function(std::integral_constant<Activation, Activation::kTanh>());
-    case Activation::kRelu:
-      return function(std::integral_constant<Activation, Activation::kRelu>());
-    case Activation::kSigmoid:
-      return function(std::integral_constant<Activation, Activation::kSigmoid>());
-    case Activation::kSoftplus:
-      return function(std::integral_constant<Activation, Activation::kSoftplus>());
-    case Activation::kIdentity:
-      return function(std::integral_constant<Activation, Activation::kIdentity>());
   }
 }
 
@@ -320,9 +242,10 @@ constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::
 template <typename C>
 constexpr MathKernels<C> kMath = {add_column_sums<C>};
 template <typename S, typename C>
-constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
-                                           dot<S, C>,       add_rows<S, C>,        scale_rows<S, C>,
-                                           activate<S, C>,  delta<S, S, C>,        delta<C, S, C>};
+constexpr StorageKernels<S, C> kStorage = {
+    load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,     dot<S, C>,
+    add_rows<S, C>,  scale_rows<S, C>,      activate<S, C>,       delta<S, S, C>,
+    delta<C, S, C>,  leaky_activate<S, C>,  leaky_delta<S, S, C>, leaky_delta<C, S, C>};
 
 }  // namespace
 

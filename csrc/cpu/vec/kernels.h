@@ -3,9 +3,10 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
-#include <type_traits>
 
 #include "activation.h"
+#include "cpu/vec/operands.h"
+#include "leak.h"
 
 namespace elman::cpu {
 
@@ -13,56 +14,8 @@ namespace elman::cpu {
 /// the epilogue finds the product in the first-level cache.
 constexpr int64_t kPanelColumns = 64;
 
-/// The type that values of type S (of storage, or a product's factor) are summed and made states of
-/// in.
-template <typename S>
-using compute_t = std::conditional_t<std::is_same_v<S, double>, double, float>;
-
-/// A matrix a[m, k] whose element (i, p) stands at data[i * row_stride + p * column_stride]; with
-/// the strides swapped, its transpose.
-template <typename P>
-struct StridedMatrix {
-  const P* data;
-  int64_t row_stride;
-  int64_t column_stride;
-};
-
-/// `rows` rows of storage type S, the first at data, each row_stride elements after the one before;
-/// null: absent.
-template <typename S>
-struct Rows {
-  S* data;
-  int64_t row_stride;
-};
-
-/// How many rows of a panel stand interleaved, since the CPU multiplies so many factors of type P
-/// at a time.
-template <typename P>
-constexpr int64_t kInterleaved = std::is_same_v<P, c10::BFloat16> ? 2 : 1;
-
-/// A product c[m, n] = a[m, k] b[k, n], or += with `accumulate`. P is the type of the factors:
-/// float, double, or, where the CPU has products of it, bfloat16 (denormal numbers count as zero
-/// then). C is that of the sums.
-///
-/// b is a panel, [k, ldb], n at most ProductKernels::panel_columns; with kInterleaved<P> == 2 a
-/// panel holds pairs of rows, [k / 2, ldb, 2], the last of an odd number of rows beside zeros. It
-/// is readable up to the next multiple of 16 columns after n. A left factor of bfloat16 has
-/// column_stride 1. `next`, if not null, is a panel as large as b to be fetched meanwhile.
-///
-/// Handed on by reference: a step of a small network takes less time than its arguments would on
-/// the stack, written in words and read in vectors.
-template <typename P>
-struct Product {
-  using C = compute_t<P>;
-  int64_t m, n, k;
-  StridedMatrix<P> a;
-  const P* b;
-  int64_t ldb;
-  C* c;
-  int64_t ldc;
-  bool accumulate;
-  const P* next;
-};
+template <>
+constexpr int64_t kInterleaved<c10::BFloat16> = 2;
 
 /// The kernels of products, compiled once per instruction set and chosen at run time.
 template <typename P>
@@ -101,6 +54,43 @@ struct MathKernels {
   void (*add_column_sums)(int64_t m, int64_t n, const C* a, int64_t lda, C* out);
 };
 
+/// The epilogue of a step of leaky cells: m rows of n elements, in the notation of leak.h. The
+/// output is rounded to S, the state is not: with a small alpha a rounded one would never move.
+template <typename S, typename C>
+struct LeakyStep {
+  LeakForm form;
+  Activation activation;
+  int64_t m, n;
+  C* c;  ///< a, but for the bias; undefined afterwards, or with `take_back` the output as computed
+  int64_t ldc;
+  Rows<const C> bias;  ///< rows 0 apart where all are one; or absent
+  Rows<const C> leak;  ///< alpha; rows 0 apart where all are one
+  Rows<C> state;       ///< h or v, of the step before, then of this one
+  Rows<S> output;      ///< h or f(v); may be c
+  Rows<S> drive;       ///< f(a), or a minus the state before; or absent
+  bool take_back;
+};
+
+/// The epilogue of a step of their backward pass. What arrives at the output is c + g, at the state
+/// after the step `carried`; e is the gradient there. G is g's type.
+template <typename G, typename S, typename C>
+struct LeakyDelta {
+  LeakForm form;
+  Activation activation;
+  int64_t m, n;
+  bool c_is_zero;  ///< c counts as zero and is only written
+  C* c;            ///< then delta = alpha f' e, or in the current form alpha e
+  int64_t ldc;
+  Rows<const G> g;  ///< or absent
+  Rows<const S> f;  ///< what f' is made of: f(a), or in the current form f(v), the output
+  const C* leak;    ///< alpha: [n]
+  Rows<C> carried;  ///< then (1 - alpha) e, what goes on to the state before
+  Rows<C> sum;      ///< = delta, or += with `accumulate`
+  Rows<C> errors;   ///< the same of e; or absent
+  bool accumulate;
+  Rows<S> rounded;  ///< = delta; or absent
+};
+
 /// Kernels that move values between the storage type S and C.
 template <typename S, typename C>
 struct StorageKernels {
@@ -131,6 +121,9 @@ struct StorageKernels {
   void (*delta_of_computed)(Activation activation, int64_t m, int64_t n, bool c_is_zero,
                             Rows<const C> g, Rows<const S> h, C* c, int64_t ldc, Rows<C> sum,
                             bool accumulate, Rows<S> rounded);
+  void (*leaky_activate)(const LeakyStep<S, C>& step);
+  void (*leaky_delta)(const LeakyDelta<S, S, C>& step);
+  void (*leaky_delta_of_computed)(const LeakyDelta<C, S, C>& step);
 };
 
 /// The tables for this machine, the same for the life of the process, but for bfloat16's products:

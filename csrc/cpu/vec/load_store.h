@@ -3,19 +3,15 @@
 // Loads and stores of two vectors at a time, since a vector of a 16-bit type holds as many elements
 // as two of float. Included by vec/kernels.cpp alone, once for each instruction set.
 
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
-
 #include <algorithm>
 #include <type_traits>
 
 #include "cpu/vec/kernels.h"
+#include "cpu/vec/vector.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
-
-using at::vec::Vectorized;
 
 /// Elements from which a row is moved by the library.
 constexpr int64_t kShortRow = 65;
@@ -136,6 +132,19 @@ inline TwoVectors<C> store_and_round(const TwoVectors<C>& values, S* to) {
     const auto [first, second] = at::vec::convert_to_float<S>(stored);
     return {first, second, values.count};
   }
+}
+
+/// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
+/// are.
+template <typename T>
+inline bool is_dense(int64_t n, const Rows<T>& rows) {
+  return rows.data == nullptr || rows.row_stride == n;
+}
+
+/// Row i, or null where rows are absent.
+template <typename T>
+inline T* row_of(const Rows<T>& rows, int64_t i) {
+  return rows.data == nullptr ? nullptr : rows.data + i * rows.row_stride;
 }
 
 /// Calls run(j) for the first of every TwoVectors<C>::kSize of n elements.

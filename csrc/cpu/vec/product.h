@@ -7,7 +7,7 @@
 #include <new>
 #include <type_traits>
 
-#include "cpu/vec/kernels.h"
+#include "cpu/vec/operands.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {

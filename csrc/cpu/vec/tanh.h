@@ -1,21 +1,19 @@
 #pragma once
 
 // tanh for the epilogue of a product, with less error near 1 than is usual: a backward pass takes
-// 1 - h^2 from it. The tables and the errors are those of fit_tanh.py. Included by vec/kernels.cpp
-// alone, once for each instruction set.
-
-#include <ATen/cpu/vec/vec.h>
+// 1 - h^2 from it. The tables and the errors are those of fit_tanh.py. Included once for each
+// instruction set.
 
 #include <cstdint>
 #include <type_traits>
+
+#include "cpu/vec/vector.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
 
-using at::vec::Vectorized;
-
-/// tanh in double as ATen computes it.
+/// tanh in double as ATen computes it, or vec/own_math.h.
 inline Vectorized<double> fast_tanh(const Vectorized<double>& x) { return x.tanh(); }
 
 #ifdef CPU_CAPABILITY_AVX512
@@ -100,7 +98,9 @@ class TanhColumns {
   __m256i columns_;
 #else
   explicit TanhColumns(const Vec& above) {
-    at::vec::cast<std::int32_t>(above).store(columns_);
+    float values[Vec::size()];
+    above.store(values);
+    __builtin_memcpy(columns_, values, sizeof(columns_));
     for (std::int32_t& column : columns_) column = column >> kColumnAt & 7;
   }
   Vec look_up(int row) const {
@@ -123,14 +123,13 @@ inline Vectorized<float> fast_tanh(const Vectorized<float>& x) {
   constexpr float kLimit = 9.6F;  // h is 1 from there on
   constexpr float kQ[] = {0.427725673F, 0.00924723409F};
   const Vec sign = x & Vec(-0.0F);
-  const Vec u = at::vec::clamp_max(x ^ sign, Vec(kLimit));  // NaN stays NaN
-  const TanhColumns columns(at::vec::fmadd(u, Vec(1.4F), Vec(1.0F)));
+  const Vec u = clamp_max(x ^ sign, Vec(kLimit));  // NaN stays NaN
+  const TanhColumns columns(fmadd(u, Vec(1.4F), Vec(1.0F)));
   const Vec r = u - columns.look_up(0);
   const Vec square = r * r;
-  const Vec numerator = r * at::vec::fmadd(square, columns.look_up(3), columns.look_up(2));
-  const Vec of_t =
-      at::vec::fmadd(at::vec::fmadd(Vec(kQ[1]), square, Vec(kQ[0])), square, Vec(1.0F));
-  const Vec denominator = at::vec::fmadd(columns.look_up(4), numerator, of_t);
+  const Vec numerator = r * fmadd(square, columns.look_up(3), columns.look_up(2));
+  const Vec of_t = fmadd(fmadd(Vec(kQ[1]), square, Vec(kQ[0])), square, Vec(1.0F));
+  const Vec denominator = fmadd(columns.look_up(4), numerator, of_t);
   return (columns.look_up(1) + numerator / denominator) | sign;
 }
 
@@ -143,12 +142,12 @@ inline Vectorized<float> tanh_for_16_bits(const Vectorized<float>& x) {
   constexpr float kLimit = 4.7F;  // h is rounded to 1 from 4.51 on
   constexpr float kP[] = {1.0F, 0.117197514F, 0.00167900033F};
   constexpr float kQ[] = {1.0F, 0.450523436F, 0.0185325984F, 6.74054609e-05F};
-  const Vec u = at::vec::clamp(x, Vec(-kLimit), Vec(kLimit));  // NaN stays NaN
+  const Vec u = clamp(x, Vec(-kLimit), Vec(kLimit));  // NaN stays NaN
   const Vec square = u * u;
-  const Vec p = at::vec::fmadd(at::vec::fmadd(Vec(kP[2]), square, Vec(kP[1])), square, Vec(kP[0]));
-  Vec q = at::vec::fmadd(Vec(kQ[3]), square, Vec(kQ[2]));
-  q = at::vec::fmadd(q, square, Vec(kQ[1]));
-  q = at::vec::fmadd(q, square, Vec(kQ[0]));
+  const Vec p = fmadd(fmadd(Vec(kP[2]), square, Vec(kP[1])), square, Vec(kP[0]));
+  Vec q = fmadd(Vec(kQ[3]), square, Vec(kQ[2]));
+  q = fmadd(q, square, Vec(kQ[1]));
+  q = fmadd(q, square, Vec(kQ[0]));
   return u * p / q;
 }
 

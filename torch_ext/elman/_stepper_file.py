@@ -1,0 +1,95 @@
+"""The file of a stepper: safetensors, with the options in its metadata. See csrc/stepper/file.h.
+
+Written here byte by byte: the format is short, and elman needs no further package for it.
+"""
+
+import json
+import struct
+
+import torch
+from torch import Tensor
+
+from elman.network import Network
+from elman.rnn import RNN
+from elman.rnn_cell import RNNCell
+
+__all__ = ["to_bytes"]
+
+_LAYERS = (RNN, torch.nn.RNN)
+_CELLS = (RNNCell, torch.nn.RNNCell)
+
+
+def to_bytes(module: torch.nn.Module) -> tuple[bytes, torch.dtype]:
+    """The contents of the module's file, and the dtype in it: float64, or else float32."""
+    tensors, metadata = _read(module)
+    dtype = next(iter(tensors.values())).dtype
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise TypeError(
+                f"{name} must be of a real floating point dtype for a stepper, got {tensor.dtype}"
+            )
+    dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    header: dict = {"__metadata__": metadata}
+    blobs, at = [], 0
+    for name, tensor in tensors.items():
+        blob = tensor.detach().to("cpu", dtype).contiguous().numpy().tobytes()
+        header[name] = {
+            "dtype": "F64" if dtype == torch.float64 else "F32",
+            "shape": list(tensor.shape),
+            "data_offsets": [at, at + len(blob)],
+        }
+        at += len(blob)
+        blobs.append(blob)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin on a border
+    return struct.pack("<Q", len(text)) + text + b"".join(blobs), dtype
+
+
+def _read(module: torch.nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A module's tensors and options, under the names that the file has."""
+    if isinstance(module, Network):
+        tensors, metadata = _read(module.rnn)
+        tensors["out.weight"] = module.out.weight
+        if module.out.bias is not None:
+            tensors["out.bias"] = module.out.bias
+        return tensors, metadata | {"output": module.output}
+    leaky = hasattr(module, "alpha") and hasattr(module, "form")
+    is_cell = isinstance(module, _CELLS) or (leaky and not hasattr(module, "num_layers"))
+    if not (leaky or isinstance(module, _LAYERS + _CELLS)):
+        raise TypeError(
+            "module must be an elman.RNN, RNNCell, LeakyRNN, LeakyRNNCell or Network, or a "
+            f"torch.nn.RNN or RNNCell, got {type(module).__name__}"
+        )
+    if getattr(module, "bidirectional", False):
+        raise ValueError(
+            "module: a stepper goes forward in time, so the network must have one direction; got "
+            "bidirectional = True"
+        )
+    layers = 1 if is_cell else module.num_layers
+    tensors = {}
+    for layer in range(layers):
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            tensor = getattr(module, name if is_cell else f"{name}_l{layer}", None)
+            if tensor is not None:
+                tensors[f"{name}_l{layer}"] = tensor
+    metadata = {"elman_stepper": "1", "nonlinearity": module.nonlinearity}
+    if leaky:
+        _read_leak(module, layers, tensors, metadata)
+    return tensors, metadata
+
+
+def _read_leak(
+    module: torch.nn.Module, layers: int, tensors: dict[str, Tensor], metadata: dict[str, str]
+) -> None:
+    if getattr(module, "noise", 0.0):
+        raise ValueError(
+            f"module: a stepper adds no noise, but the module has noise = {module.noise}; set it "
+            "to 0 first"
+        )
+    weight = tensors["weight_hh_l0"]
+    alpha = torch.as_tensor(module.alpha, dtype=weight.dtype, device=weight.device)
+    # A number, [H], or [L, H].
+    alpha = alpha.expand(layers, weight.size(0))
+    for layer in range(layers):
+        tensors[f"alpha_l{layer}"] = alpha[layer]
+    metadata["leak_form"] = module.form
