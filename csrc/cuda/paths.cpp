@@ -21,8 +21,6 @@ namespace {
 using persistent::Arithmetic;
 using persistent::Plan;
 
-constexpr const char* kLeaky = "general path: no persistent kernel has the state of a leaky cell";
-
 /// Polls after which a wait inside a kernel is given up; seconds, where a step takes microseconds.
 constexpr std::uint32_t kSpinLimit = 1u << 24;
 
@@ -58,7 +56,7 @@ Choice choose_on_device(const persistent::Problem& problem, bool backward, Prefe
 Choice remembered_choice(const Call& call, const persistent::Problem& problem, bool backward) {
   const Preference preference = parse_preference(std::getenv("ELMAN_CUDA_PATH"));
   using Key =
-      std::tuple<int, Arithmetic, int64_t, int64_t, int64_t, int64_t, bool, bool, Preference>;
+      std::tuple<int, Arithmetic, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, Preference>;
   const Key key{call.input.device().index(),
                 problem.arithmetic,
                 problem.steps,
@@ -66,6 +64,7 @@ Choice remembered_choice(const Call& call, const persistent::Problem& problem, b
                 problem.hidden,
                 problem.windows,
                 problem.overlap,
+                problem.leaky,
                 backward,
                 preference};
   static std::mutex mutex;
@@ -103,18 +102,18 @@ persistent::Sequence sequence(const Call& call, bool reverse) {
 }  // namespace
 
 Choice forward_choice(const Call& call) {
-  if (call.args.leaky()) return {{}, kLeaky};
-  return remembered_choice(
-      call, {arithmetic_of(call), call.steps, call.batch, call.hidden_size, 1, false}, false);
+  return remembered_choice(call,
+                           {arithmetic_of(call), call.steps, call.batch, call.hidden_size, 1,
+                            /*overlap=*/false, call.args.leaky()},
+                           false);
 }
 
 Choice backward_choice(const Call& call, const Windows& windows) {
-  if (call.args.leaky()) return {{}, kLeaky};
   if (!windows.disjoint() && call.args.num_layers > 1)
     return {{}, "general path: where windows overlap the layers go through the lags together"};
   return remembered_choice(call,
                            {arithmetic_of(call), windows.k2, call.batch, call.hidden_size,
-                            windows.count, !windows.disjoint()},
+                            windows.count, !windows.disjoint(), call.args.leaky()},
                            true);
 }
 

@@ -210,6 +210,7 @@ Decision plan(const Problem& problem, const DeviceLimits& device) {
   constexpr std::int64_t kLimit = std::int64_t{1}
                                   << 30;  // the kernels count rows of the data in int
   if (device.compute_capability < 80) return {{}, "needs compute capability 8.0"};
+  if (problem.leaky) return {{}, "which has no place for a leaky cell's state"};
   if (problem.steps < 1 || problem.batch < 1 || problem.hidden < 1 || problem.windows < 1)
     return {{}, "nothing to compute"};
   if (problem.steps > kLimit || problem.hidden > 65536 ||
