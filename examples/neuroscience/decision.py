@@ -3,8 +3,8 @@
     python examples/neuroscience/decision.py
 
 The picture: how often it says "left" by the strength of the evidence (the psychometric curve), how
-its units ramp up to the decision, and two numbers, sum of the activity's first two principal
-components, for each trial.
+a unit ramps up to the decision, and the path of all units in the plane of the first two principal
+components.
 """
 
 import argparse
@@ -101,7 +101,6 @@ def main():
         arguments.hidden,
         task.OUTPUTS,
         cell="leaky",
-        nonlinearity="relu",
         tau=task.TAU,
         dt=task.DT,
         form=arguments.form,

@@ -47,6 +47,7 @@ def test_nn4n(nonlinearity, noise):
         dims=[I, H, O], activation=nonlinearity, dt=DT, tau=TAU, biases="uniform",
         preact_noise=noise,
     )  # fmt: skip
+    theirs.train()  # without this call a new network makes no noise
     layer = theirs.recurrent_layer
     bias = layer.input_layer.bias + layer.hidden_layer.bias
     weights = layer.input_layer.weight, layer.hidden_layer.weight, bias
@@ -118,7 +119,7 @@ def test_neuralrnn_of_low_rank(nonlinearity):
     )  # fmt: skip
     x = torch.randn(T, B, I)
     torch.manual_seed(1)
-    xi = torch.stack([torch.randn(B, H) for _ in range(T)])
+    xi = torch.randn(B, T, H).transpose(0, 1)
     torch.manual_seed(1)
     with torch.no_grad():
         result = theirs(x.transpose(0, 1))

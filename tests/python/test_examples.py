@@ -11,14 +11,17 @@ import matplotlib
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+TRAINING = ["adaptive", "digits", "episodes", "forecaster", "language_model"]
+NEUROSCIENCE = ["dale", "decision", "low_rank", "speed"]
+PROGRAMS = TRAINING + NEUROSCIENCE
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a training program with arguments, as `python` would; returns what it printed."""
+    """Runs a program with arguments, as `python` would; returns what it printed."""
 
     def run_program(name: str, *arguments: str) -> str:
-        path = EXAMPLES / "training" / f"{name}.py"
+        (path,) = EXAMPLES.glob(f"*/{name}.py")
         monkeypatch.syspath_prepend(path.parent)
         monkeypatch.setattr(sys, "argv", [str(path), *arguments])
         with matplotlib.rc_context():
@@ -82,7 +85,33 @@ def test_truncation_adapts_to_the_task(run_quick):
         assert last > text
 
 
-@pytest.mark.parametrize("name", ["adaptive", "digits", "episodes", "forecaster", "language_model"])
+def test_a_leaky_network_decides(run_quick):
+    output = run_quick("decision")
+    assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
+    assert 0 < number(r"75% left at a coherence of (\S+)", output) < 0.4
+
+
+def test_signs_and_connections_are_kept(run_quick):
+    output = run_quick("dale")
+    assert number(r"wrong sign, at most in \d+ steps: (\d+)", output) == 0
+    assert number(r"where no connection is: (\d+)", output) == 0
+    assert number(r"weights changed by ([\d.]+)", output) > 0.05
+    assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
+
+
+def test_the_rank_is_kept(run_quick):
+    output = run_quick("low_rank")
+    assert number(r"rank of W_h after training: (\d+)", output) == 2
+    assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
+
+
+def test_the_loop_computes_the_same(run_quick):
+    output = run_quick("speed")
+    assert number(r"20 steps: .* ratio (\S+);", output) > 0
+    assert number(r"40 steps: .*outputs differ by (\S+)", output) < 1e-5
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_help(run, name, capsys):
     with pytest.raises(SystemExit) as end:
         run(name, "--help")

@@ -235,7 +235,7 @@ def test_saved_layers_may_lie_anywhere():
     input, hx, params, bias, layers, dropout, train, bidirectional, batch_first = sample.args()
     step_options = {"batch_sizes": None, "reset": None, "nonlinearity": "tanh"}
     with torch.no_grad():
-        output, _, states, masks = torch.ops.elman._rnn_forward(
+        output, _, states, masks, drives = torch.ops.elman._rnn_forward(
             *(input, hx, params, bias, layers, dropout, train, bidirectional, batch_first),
             k1=2,
             k2=4,
@@ -247,12 +247,12 @@ def test_saved_layers_may_lie_anywhere():
 
         def backward(states, masks):
             return torch.ops.elman._rnn_backward(
-                *(sample.grad_output, sample.grad_h_n, output, states, masks, input, hx, params),
-                *(bias, layers, bidirectional, batch_first),
+                *(sample.grad_output, sample.grad_h_n, output, states, masks, drives),
+                *(input, hx, params, bias, layers, dropout, train, bidirectional, batch_first),
                 k1=2,
                 k2=4,
                 carry_scale=None,
-                output_mask=[True] * len(sample.leaves()),
+                output_mask=[True] * len(sample.leaves()) + [False, False],
                 **step_options,
             )
 

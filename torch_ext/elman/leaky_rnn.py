@@ -30,8 +30,9 @@ class LeakyRNN(Leaky, RNN):
     pre-activation. The rate form with :math:`\alpha = 1` is :class:`elman.RNN`.
 
     Args:
-        input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout,
-            bidirectional, device, dtype, truncation: as for :class:`elman.RNN`
+        input_size, hidden_size: as for :class:`elman.RNN`, and so are ``num_layers``,
+            ``nonlinearity``, ``bias``, ``batch_first``, ``dropout``, ``bidirectional``, ``device``,
+            ``dtype`` and ``truncation``
         alpha: in (0, 1], a number, or a tensor `(H)` or `(L * D, H)`: one for each unit
         tau, dt: the other way to say it, alpha = dt / tau: the time constant, as alpha a number or
             a tensor, and the length of a step, in the same unit
