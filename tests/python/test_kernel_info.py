@@ -57,6 +57,16 @@ def test_modules():
     assert all(text.startswith("cpu: fused kernels") for text in texts)
 
 
+@pytest.mark.parametrize("leak_form", ["rate", "current"])
+def test_a_leak_is_in_the_fused_kernels(leak_form):
+    x, params = torch.randn(5, 2, 3), [*torch.nn.RNN(3, 4).parameters()]
+    info = torch.ops.elman.kernel_info
+    arguments = (x, None, params, True, 1, 0.0, True, False, False)
+    capability = torch.backends.cpu.get_cpu_capability()
+    expected = f"cpu: fused kernels compiled for {capability}, the leak in them"
+    assert info(*arguments, leak=torch.full((1, 4), 0.5), leak_form=leak_form) == expected
+
+
 def test_what_the_composite_engine_takes():
     complex_rnn = elman.RNN(3, 4, dtype=torch.complex64)
     text = elman.kernel_info(complex_rnn, torch.randn(5, 2, 3, dtype=torch.complex64))

@@ -20,24 +20,6 @@ namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
 
-/// f' in terms of h = f(a).
-template <Activation kActivation, typename C>
-inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorized<C>& error) {
-  using Vec = Vectorized<C>;
-  if constexpr (kActivation == Activation::kTanh) {
-    return error * ((Vec(C(1)) - h) * (Vec(C(1)) + h));  // 1 - h is exact near 1, h^2 is not
-  } else if constexpr (kActivation == Activation::kRelu) {
-    return Vec::blendv(error, Vec(C(0)), h <= Vec(C(0)));  // selected, so that NaN passes
-  } else if constexpr (kActivation == Activation::kSigmoid) {
-    return error * h * (Vec(C(1)) - h);
-  } else if constexpr (kActivation == Activation::kSoftplus) {
-    return error * h.neg().expm1().neg();  // 1 - e^-h, exact for small h
-  } else {
-    static_assert(kActivation == Activation::kIdentity);
-    return error;
-  }
-}
-
 /// h[m, n] = f(c + bias); c is undefined afterwards, or with `take_back` what h holds.
 template <typename S, typename C>
 void activate(Activation activation, int64_t m, int64_t n, Rows<const C> bias, C* c, int64_t ldc,

@@ -96,7 +96,7 @@ struct TwoVectors {
 /// The first elements at `from`, which are stored as S: at most `count`, or as many as there is
 /// room for.
 template <typename C, typename S>
-inline TwoVectors<C> load_two(const S* from, int64_t count) {
+__attribute__((always_inline)) inline TwoVectors<C> load_two(const S* from, int64_t count) {
   using Vec = Vectorized<C>;
   count = std::min(count, TwoVectors<C>::kSize);
   if constexpr (std::is_same_v<S, C>) {
@@ -110,7 +110,7 @@ inline TwoVectors<C> load_two(const S* from, int64_t count) {
 }
 
 template <typename C, typename S>
-inline void store_two(const TwoVectors<C>& values, S* to) {
+__attribute__((always_inline)) inline void store_two(const TwoVectors<C>& values, S* to) {
   using Vec = Vectorized<C>;
   if constexpr (std::is_same_v<S, C>) {
     store(values.first, to, values.count);
