@@ -102,8 +102,12 @@ def test_leaky_networks(form, alpha):
             torch.testing.assert_close(stepper.step(x), below, rtol=0, atol=1e-13)
     torch.testing.assert_close(stepper.state[:, 0], carried, rtol=0, atol=1e-13)
     rnn.noise = 0.1
-    with pytest.raises(ValueError, match=r"adds no noise, but the module has noise = 0\.1"):
+    with pytest.raises(ValueError, match=r"adds no noise, but the module has noise = 0\.1, in"):
         elman.Stepper(rnn)
+    rnn.noise_in_eval = False
+    assert elman.Stepper(rnn).hidden_size == 5
+    plain = elman.Stepper(Leaky(3, 5, alpha=None, form="rate"))
+    assert b"leak_form" not in plain.__getstate__()["contents"]
 
 
 def test_out_in_place_and_strided_arrays():

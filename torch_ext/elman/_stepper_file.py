@@ -81,11 +81,13 @@ def _read(module: torch.nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_leak(
     module: torch.nn.Module, layers: int, tensors: dict[str, Tensor], metadata: dict[str, str]
 ) -> None:
-    if getattr(module, "noise", 0.0):
+    if getattr(module, "noise", 0.0) and getattr(module, "noise_in_eval", True):
         raise ValueError(
-            f"module: a stepper adds no noise, but the module has noise = {module.noise}; set it "
-            "to 0 first"
+            f"module: a stepper adds no noise, but the module has noise = {module.noise}, in "
+            "evaluation too; set it to 0 first"
         )
+    if module.alpha is None:  # which is 1, of the rate form: the plain cell
+        return
     weight = tensors["weight_hh_l0"]
     alpha = torch.as_tensor(module.alpha, dtype=weight.dtype, device=weight.device)
     # A number, [H], or [L, H].
