@@ -54,6 +54,8 @@ KINDS = (
         {"num_layers": 2, "bidirectional": True, "truncation": 3},
     ),
     Kind("two layers, truncation (2, 5)", {"num_layers": 2, "truncation": (2, 5)}),
+    Kind("softplus", {"nonlinearity": "softplus"}),
+    Kind("identity", {"nonlinearity": "identity"}),
     Kind("sigmoid, truncation (1, 4)", {"truncation": (1, 4), "nonlinearity": "sigmoid"}),
     Kind("reset and carry_scale", {"truncation": (2, 4)}, reset=True, carry_scale=True),
     Kind("reset, two directions", {"bidirectional": True}, reset=True),

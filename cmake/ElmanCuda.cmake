@@ -1,7 +1,8 @@
 # CUDA, an optional part. Included before the targets are made.
 #
 # ELMAN_CUDA                AUTO (where nvcc is found and torch is a CUDA build), ON or OFF
-# ELMAN_CUDA_ARCHITECTURES  what the kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES
+# ELMAN_CUDA_ARCHITECTURES  what the kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES. Default: those
+#                           of the GPUs of this machine; where it has none, all that are supported
 #
 # elman_find_cuda()           sets ELMAN_WITH_CUDA and, if it is true, enables the language
 # elman_link_cuda(<target>)   links what kernels need beside elman_torch
@@ -13,8 +14,31 @@ include_guard(GLOBAL)
 
 set(ELMAN_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO, ON or OFF")
 set_property(CACHE ELMAN_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(ELMAN_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;100-real;120"
-    CACHE STRING "Architectures of the CUDA kernels; the last one also as PTX for those to come")
+set(ELMAN_CUDA_ARCHITECTURES "" CACHE STRING
+    "Architectures of the CUDA kernels; empty: those of this machine's GPUs, or all where it has none")
+# The last one also as PTX, for those to come.
+set(_elman_cuda_all_architectures "80-real;86-real;89-real;90a-real;100-real;120")
+
+# Sets <out> to the architectures of the GPUs that the driver shows; to "" where there are none.
+function(_elman_cuda_architectures_here out)
+  set(here "")
+  find_program(nvidia_smi nvidia-smi NO_CACHE)
+  if(nvidia_smi)
+    execute_process(COMMAND "${nvidia_smi}" --query-gpu=compute_cap --format=csv,noheader
+                    OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE result)
+    if(result EQUAL 0)
+      string(REGEX MATCHALL "[0-9]+\\.[0-9]+" versions "${text}")
+      list(REMOVE_DUPLICATES versions)
+      foreach(version IN LISTS versions)
+        string(REPLACE "." "" number "${version}")
+        # 9.0 has instructions that only the architecture 90a names.
+        string(REGEX REPLACE "^90$" "90a" number "${number}")
+        list(APPEND here "${number}-real")
+      endforeach()
+    endif()
+  endif()
+  set(${out} "${here}" PARENT_SCOPE)
+endfunction()
 
 # Sets <out> to "" where CUDA code can be built here, else to the reason why not. Sets
 # CMAKE_CUDA_COMPILER in the cache.
@@ -63,6 +87,12 @@ macro(elman_find_cuda)
   endif()
   if(ELMAN_WITH_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES "${ELMAN_CUDA_ARCHITECTURES}")
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+      _elman_cuda_architectures_here(CMAKE_CUDA_ARCHITECTURES)
+    endif()
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES "${_elman_cuda_all_architectures}")
+    endif()
     set(CMAKE_CUDA_RUNTIME_LIBRARY None) # that of torch, see elman_link_cuda
     set(CMAKE_CUDA_STANDARD 17)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)

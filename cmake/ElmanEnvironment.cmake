@@ -3,6 +3,7 @@
 #
 # elman_find_torch()          finds torch, or installs it into build/venv; defines elman_torch
 # elman_require_tools(<out>)  the Python of build/tools-venv: test and plot tools that see torch
+# elman_require_docs_tools(<out>)  the Python of build/docs-venv: what makes and checks the documentation
 
 include_guard(GLOBAL)
 include(ElmanTorch)
@@ -130,23 +131,23 @@ function(elman_find_torch)
   set(ELMAN_PYTHON "${python}" PARENT_SCOPE)
 endfunction()
 
-# Sets <out> to the Python of build/tools-venv, which has tests/python/requirements.txt and sees the
-# torch that the build uses; to "" where that torch has no Python side.
+# Sets <out> to the Python of build/<name>, which has what the file <requirements> of the source tree
+# lists and sees the torch that the build uses; to "" where that torch has no Python side.
 #
 # The torch is reached by a .pth file: --system-site-packages would show the Python installation
 # below, not another virtual environment. It is written after pip has run: pip never looks at it.
-function(elman_require_tools out)
+function(_elman_require_venv name requirements out)
   if(NOT ELMAN_PYTHON)
     set(${out} "" PARENT_SCOPE)
     return()
   endif()
-  set(venv "${_elman_environments}/tools-venv")
-  set(requirements "${PROJECT_SOURCE_DIR}/tests/python/requirements.txt")
+  set(venv "${_elman_environments}/${name}")
+  set(requirements "${PROJECT_SOURCE_DIR}/${requirements}")
   set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
                                                                  "${requirements}")
   file(SHA256 "${requirements}" hash)
   file(MAKE_DIRECTORY "${_elman_environments}")
-  file(LOCK "${_elman_environments}/tools-venv.lock" GUARD FUNCTION)
+  file(LOCK "${_elman_environments}/${name}.lock" GUARD FUNCTION)
 
   set(stamp "${venv}/.elman-tools")
   elman_ask_python("${ELMAN_PYTHON}" python)
@@ -156,7 +157,7 @@ function(elman_require_tools out)
     file(READ "${stamp}" present)
   endif()
   if(NOT present STREQUAL wanted)
-    message(STATUS "Installing the test and plot tools into ${venv} (once)")
+    message(STATUS "Installing the tools of ${requirements} into ${venv} (once)")
     _elman_make_venv("${venv}" "${ELMAN_PYTHON}")
     _elman_run("Without a network the C++ part still builds: -DELMAN_BUILD_PYTHON=OFF"
                "${venv}/bin/python3" -m pip install --no-user --disable-pip-version-check --quiet
@@ -168,3 +169,11 @@ function(elman_require_tools out)
   file(WRITE "${site_packages}/elman_torch.pth" "${torch_site_packages}\n")
   set(${out} "${venv}/bin/python3" PARENT_SCOPE)
 endfunction()
+
+macro(elman_require_tools out)
+  _elman_require_venv(tools-venv tests/python/requirements.txt ${out})
+endmacro()
+
+macro(elman_require_docs_tools out)
+  _elman_require_venv(docs-venv docs/requirements.txt ${out})
+endmacro()

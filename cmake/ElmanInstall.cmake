@@ -8,12 +8,13 @@ include(ElmanInstallStepper)  # and what is common to both
 # Elman::elman names torch's libraries itself and so has them loaded already.
 set(install_rpath "$ORIGIN")
 if(SKBUILD)
-  list(APPEND install_rpath "$ORIGIN/../../torch/lib")
+  # The second one where it lies a folder deeper, in a wheel for several versions of torch.
+  list(APPEND install_rpath "$ORIGIN/../../torch/lib" "$ORIGIN/../../../torch/lib")
   if(ELMAN_WITH_CUDA AND ELMAN_TORCH_CUDART)
     get_filename_component(site_packages "${ELMAN_TORCH_DIR}" DIRECTORY)
     get_filename_component(cudart_dir "${ELMAN_TORCH_CUDART}" DIRECTORY)
     file(RELATIVE_PATH cudart_dir "${site_packages}" "${cudart_dir}")
-    list(APPEND install_rpath "$ORIGIN/../../${cudart_dir}")
+    list(APPEND install_rpath "$ORIGIN/../../${cudart_dir}" "$ORIGIN/../../../${cudart_dir}")
   endif()
 endif()
 set_target_properties(elman PROPERTIES INSTALL_RPATH "${install_rpath}")

@@ -115,8 +115,8 @@ struct RnnArguments {
   }
 };
 
-/// The arguments of `elman::rnn_cell`, one step of one layer, in the order of its schema; checked by
-/// `check_cell_arguments`.
+/// The arguments of `elman::rnn_cell`, one step of one layer, in the order of its schema; checked
+/// by `check_cell_arguments`.
 ///
 /// input: [B, I] or [I], hx: [B, H] or [H] (none: zeros), w_ih: [H, I], w_hh: [H, H], b_ih, b_hh,
 /// leak: [H], preactivation: [B, H] or [H]

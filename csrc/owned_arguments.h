@@ -95,6 +95,8 @@ struct OwnedArguments {
   /// const or not.
   template <typename Self, typename Visit>
   static void each_tensor(Self& self, const Visit& visit) {
+    // Before anything is visited: a visit may change what it sees, and so the dimensions.
+    const bool by_layer = self.preactivation && self.preactivation->dim() > self.input.dim();
     visit(self.input, Role::kSequence);
     visit(self.hx, Role::kState);
     for (auto& param : self.params) visit(param, Role::kNoRows);
@@ -102,7 +104,6 @@ struct OwnedArguments {
     visit(self.reset, Role::kPerStep);
     visit(self.carry_scale, Role::kPerStep);
     visit(self.leak, Role::kNoRows);
-    const bool by_layer = self.preactivation && self.preactivation->dim() > self.input.dim();
     visit(self.preactivation, by_layer ? Role::kByLayer : Role::kSequence);
     visit(self.masks, Role::kStored);
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "activation.h"
+#include "leak.h"
 #include "truncation.h"
 
 namespace elman {
@@ -32,6 +33,8 @@ struct StackShape {
   const int64_t* batch_sizes = nullptr;
   /// offsets: [T + 1], the sums of batch_sizes before t, or null
   const int64_t* offsets = nullptr;
+  /// Of the cells that have a leak.
+  LeakForm leak_form = LeakForm::kRate;
 
   bool packed() const { return batch_sizes != nullptr; }
   /// How many sequences have step t <= T; none has step T.
@@ -52,6 +55,8 @@ struct CellParameters {
   const void* bias_ih;    ///< bias_ih: [H] or null
   const void* bias_hh;    ///< bias_hh: [H] or null
   const void* hx;         ///< hx: [B, H] or null (zeros)
+  /// leak: [H] of C, alpha; null: none, the plain cell. All cells have one, or none has.
+  const void* leak = nullptr;
 };
 
 struct StackForward {
@@ -63,7 +68,12 @@ struct StackForward {
   /// reset: [T, B], not 0 where the state before the step counts as zero, or null
   const uint8_t* reset;
   std::vector<void*> states;  ///< states[l]: [T, B, D*H] of layer l; the last one is the output
-  void* h_n;                  ///< h_n: [L*D, B, H]
+  void* h_n;                  ///< h_n: [L*D, B, H]; of cells in the current form v_T
+  /// preactivation[l]: [T, B, D*H], p of layer l, added to what f is applied to; empty: none
+  std::vector<const void*> preactivation = {};
+  /// drives[l]: [T, B, D*H], where to keep what the backward pass needs of a layer with a leak:
+  /// f(a_t) in the rate form, a_t - v_{t-1} in the current form; empty: nothing is kept
+  std::vector<void*> drives = {};
 };
 
 struct CellGradients {
@@ -71,6 +81,7 @@ struct CellGradients {
   void* weight_hh;
   void* bias_ih;
   void* bias_hh;
+  void* leak = nullptr;  ///< [H] of C
 };
 
 struct StackBackward {
@@ -93,6 +104,13 @@ struct StackBackward {
   /// distance from the output whose error it is. With k2 >= T the windows must still be given one
   /// for each output, which `Windows::make` simplifies away.
   double* lag_norms = nullptr;
+  /// As the forward kept them. Without them, in the rate form: f(a_t) is h_t, since alpha is 1; in
+  /// the current form they are for the gradient of the leak alone.
+  std::vector<const void*> drives = {};
+  /// grad_preactivation[l]: [T, B, D*H], delta summed over the windows; empty: not asked for
+  std::vector<void*> grad_preactivation = {};
+
+  bool leaky() const { return !cells.empty() && cells[0].leak != nullptr; }
 };
 
 }  // namespace elman

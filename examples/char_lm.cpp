@@ -99,7 +99,7 @@ void Report(const Options& options, const Text& text, const ElmanTrainer& elman,
                             std::to_string(settings.truncation) + ") on " +
                             std::filesystem::path(text.path).filename().string();
   WriteCsv(options.output / "loss.csv", ours, theirs);
-  WritePlot(options.output / "loss.svg", title, ours, theirs);
+  WritePlot(options.output / "loss.svg", title, ours, theirs, static_cast<size_t>(options.block));
 
   std::printf(
       "\na sample of the model trained through elman::RNN:\n--------\n%s\n--------\n",

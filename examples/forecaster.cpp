@@ -2,8 +2,8 @@
 // each time what the next one will be. It learns with the sliding window TBPTT(1, k2): each error
 // goes back k2 steps. examples/training/forecaster.py is its counterpart in Python.
 //
-// The series is a CSV file of two columns, a time and a number >= 0, such as the sunspots of each
-// year that statsmodels ships:
+// The series is a CSV file of two columns, a time and a number, such as the sunspots of each year
+// that statsmodels ships:
 //
 //   forecaster --series .../site-packages/statsmodels/datasets/sunspots/sunspots.csv
 
@@ -51,7 +51,7 @@ struct Options {
 
 std::vector<examples::Flag> Flags(Options& o) {
   return {
-      {"--series", "FILE", "CSV of two columns, a time and a number >= 0", &o.series},
+      {"--series", "FILE", "CSV of two columns, a time and a number", &o.series},
       {"--hidden", "H", "hidden size", &o.hidden_size},
       {"--truncation", "k2", "steps that errors go back", &o.truncation},
       {"--epochs", "N", "passes over the part that is learnt from", &o.epochs},
@@ -69,14 +69,15 @@ struct Series {
   at::Tensor numbers;  // [T] float64
 };
 
-// The number behind the line's comma; NaN if there is none.
+// The number behind the line's comma; NaN if there is none, or more than that.
 double NumberIn(const std::string& line) {
   const size_t comma = line.find(',');
   if (comma == std::string::npos) return NAN;
   const char* const text = line.c_str() + comma + 1;
   char* end = nullptr;
   const double number = std::strtod(text, &end);
-  return end == text ? NAN : number;
+  while (*end == ' ' || *end == '\t' || *end == '\r') ++end;
+  return end == text || *end != '\0' ? NAN : number;
 }
 
 Series Load(const std::filesystem::path& path) {
@@ -88,9 +89,10 @@ Series Load(const std::filesystem::path& path) {
   for (bool first = true; std::getline(file, line); first = false) {
     const double number = NumberIn(line);
     if (first && std::isnan(number)) continue;  // the columns' names
-    if (!(number >= 0)) {
+    if (!std::isfinite(number)) {
       throw std::runtime_error(path.string() +
-                               ": expected a time, a comma and a number >= 0, got '" + line + "'");
+                               ": expected two columns, a time, a comma and a number, got '" +
+                               line + "'");
     }
     series.times.push_back(line.substr(0, line.find(',')));
     numbers.push_back(number);
@@ -103,14 +105,35 @@ Series Load(const std::filesystem::path& path) {
   return series;
 }
 
-// Square roots, so that the noise of high and low numbers is alike, at most about 1: [T, 1, 1].
-at::Tensor ToNetwork(const at::Tensor& numbers, double scale) {
-  return (numbers / scale).sqrt().to(at::kFloat).view({-1, 1, 1});
-}
+// What the network sees of the numbers, about 1 in size. Of numbers >= 0, such as counts, the
+// square roots, so that the noise of high and low ones is alike; of others the distance from their
+// mean.
+struct Scale {
+  // known: [T] float64, the part to learn from
+  Scale(const at::Tensor& all, const at::Tensor& known)
+      : roots(all.ge(0).all().item<bool>()),
+        shift(roots ? 0 : known.mean().item<double>()),
+        size((roots ? known.max() : known.std(/*unbiased=*/false)).item<double>()) {
+    if (!(size > 0)) {
+      throw std::runtime_error("the part to learn from holds nothing but the same number");
+    }
+  }
 
-at::Tensor FromNetwork(const at::Tensor& values, double scale) {
-  return values.clamp_min(0).square().flatten().to(at::kDouble) * scale;
-}
+  // [T] float64 to [T, 1, 1]
+  at::Tensor ToNetwork(const at::Tensor& numbers) const {
+    const at::Tensor scaled = (numbers - shift) / size;
+    return (roots ? scaled.sqrt() : scaled).to(at::kFloat).view({-1, 1, 1});
+  }
+
+  at::Tensor FromNetwork(const at::Tensor& values) const {
+    const at::Tensor scaled = roots ? values.clamp_min(0).square() : values;
+    return scaled.flatten().to(at::kDouble) * size + shift;
+  }
+
+  bool roots;
+  double shift;
+  double size;
+};
 
 // A network that has learnt from x: [T, 1, 1].
 elman::Network Train(const at::Tensor& x, const Options& options) {
@@ -185,10 +208,13 @@ void Draw(const std::filesystem::path& path, const Series& series, const at::Ten
   }
   const double highest = std::max(*std::max_element(number.begin(), number.end()),
                                   *std::max_element(predicted.begin(), predicted.end()));
+  const double lowest = std::min({0.0, *std::min_element(number.begin(), number.end()),
+                                  *std::min_element(predicted.begin(), predicted.end())});
+  const double air = 0.05 * (highest - lowest);
   examples::WriteFigure(path, "Each number, and its forecast from all before it", "number",
                         {{"time",
                           {position.front(), std::max(position.back(), position.front() + 1)},
-                          {0, 1.05 * highest},
+                          {lowest < 0 ? lowest - air : 0, highest + air},
                           {{"number", examples::kOrange, 5, position, number},
                            {"forecast", examples::kBlue, 1.8, position, predicted}}}});
 }
@@ -210,17 +236,16 @@ int Main(int argc, char** argv) {
   const Series series = Load(options.series);
   const int64_t total = series.numbers.size(0);
   const auto known = std::max(2 * kWarmUp, static_cast<int64_t>(options.known * total));
-  const double scale = series.numbers.narrow(0, 0, known).max().item<double>();
-  if (!(scale > 0)) throw std::runtime_error("the part to learn from holds nothing but zeros");
-  const at::Tensor x = ToNetwork(series.numbers, scale);
+  const Scale scale(series.numbers, series.numbers.narrow(0, 0, known));
+  const at::Tensor x = scale.ToNetwork(series.numbers);
   elman::Network network = Train(x.narrow(0, 0, known), options);
   if (examples::Interrupted()) return examples::kInterruptedExit;
 
   const torch::NoGradGuard no_grad;
   network->eval();
   // forecast: [T], of the number after each; the last one has not come yet.
-  const at::Tensor forecast = FromNetwork(std::get<0>(network->forward(x)), scale);
-  const at::Tensor linear = FromNetwork(LinearForecast(x, known), scale);
+  const at::Tensor forecast = scale.FromNetwork(std::get<0>(network->forward(x)));
+  const at::Tensor linear = scale.FromNetwork(LinearForecast(x, known));
   const at::Tensor truth = series.numbers.narrow(0, known, total - known);
   const auto error = [&](const at::Tensor& forecasts) {
     return RootMeanSquare(forecasts.narrow(0, known - 1, total - known) - truth);

@@ -23,12 +23,11 @@ void check_leak(const at::Tensor& input, const at::Tensor& leak,
   check_dense(leak, [] { return "leak"; });
   const auto computed = c10::toRealValueType(at::toOpMathType(input.scalar_type()));
   const auto own = c10::toRealValueType(input.scalar_type());
-  TORCH_CHECK_VALUE(leak.scalar_type() == own || leak.scalar_type() == computed,
-                    "leak must be of dtype ", own, own == computed ? "" : " or ",
-                    own == computed ? "" : c10::toString(computed), " with an input of ",
-                    input.scalar_type(), ", got ", leak.scalar_type());
-  TORCH_CHECK(leak.device() == input.device(), "leak must be on the input's device ",
-              input.device(), ", got ", leak.device());
+  const bool right_dtype = leak.scalar_type() == own || leak.scalar_type() == computed;
+  TORCH_CHECK(right_dtype && leak.device() == input.device(), "leak must have ",
+              input.is_complex() ? "the real dtype " : "the input's dtype ", own,
+              own == computed ? "" : c10::str(" (or ", computed, ")"), " and device ",
+              input.device(), ", got ", leak.scalar_type(), " and ", leak.device());
   TORCH_CHECK(leak.sym_sizes() == c10::SymIntArrayRef(expected), "leak must have shape ",
               c10::SymIntArrayRef(expected), ", got ", shape_of(leak));
 }

@@ -12,8 +12,8 @@
 namespace elman::composite {
 namespace {
 
-/// From here on log(1 + e^a) = a + e^-a + ... is a, in float64 too (torch's own default is 20, where
-/// e^-a is 2e-9).
+/// From here on log(1 + e^a) = a + e^-a + ... is a, in float64 too (torch's own default is 20,
+/// where e^-a is 2e-9).
 constexpr double kSoftplusIsLinear = 40;
 
 }  // namespace

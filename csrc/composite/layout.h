@@ -46,7 +46,8 @@ class Layout {
   /// reset or carry_scale in the caller's layout -> [T, B or 1, 1].
   at::Tensor per_step_from_caller(const at::Tensor& x) const;
 
-  /// A layer's part of preactivation in the caller's layout -> [T, B, D*H]; and back, of all layers.
+  /// A layer's part of preactivation in the caller's layout -> [T, B, D*H]; and back, of all
+  /// layers.
   at::Tensor preactivation_from_caller(const at::Tensor& x, int64_t layer) const;
   at::Tensor preactivation_to_caller(const std::vector<at::Tensor>& layers, bool by_layer) const;
 

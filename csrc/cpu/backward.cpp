@@ -1,5 +1,6 @@
 #include <vector>
 
+#include "cpu/cell_gradients.h"
 #include "cpu/common.h"
 #include "cpu/factors.h"
 #include "cpu/gradients.h"
@@ -7,7 +8,6 @@
 #include "cpu/rnn.h"
 #include "cpu/sweep.h"
 #include "cpu/wavefront.h"
-#include "cpu/weight_gradients.h"
 
 namespace elman::cpu {
 namespace {
@@ -38,13 +38,23 @@ class StackSweep {
   int64_t index(int64_t layer, int64_t direction) const {
     return layer * shape_.num_directions + direction;
   }
-  const S* states(int64_t layer) const { return static_cast<const S*>(stack_.states[layer]); }
-  /// mask: [T, B, D*H], the dropout factors of layer `layer`'s input, or null.
-  const S* mask_below(int64_t layer) const {
-    if (layer == 0 || stack_.masks.empty()) return nullptr;
-    return static_cast<const S*>(stack_.masks[layer - 1]);
+  /// [T, B, D*H], what f' of a layer is made of.
+  const S* derived_from(int64_t layer) const {
+    const bool kept =
+        stack_.leaky() && shape_.leak_form == LeakForm::kRate && !stack_.drives.empty();
+    return static_cast<const S*>((kept ? stack_.drives : stack_.states)[layer]);
+  }
+  bool need_errors() const {
+    for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
+      if (needs_errors(stack_, layer)) return true;
+    }
+    return false;
   }
 
+  /// The place `first` elements into a buffer, null where it has none.
+  static C* from(const Buffer<C>& buffer, int64_t first) {
+    return buffer.get() == nullptr ? nullptr : buffer.get() + first;
+  }
   /// carry_scale: [T, B] or null.
   const C* carry_scale() const { return static_cast<const C*>(stack_.carry_scale); }
 
@@ -68,11 +78,16 @@ class StackSweep {
   }
 
   SweepCell<S, P> sweep_cell(int64_t layer, int64_t direction, const RightFactor<S, P>& weight_hh,
-                             C* delta) const {
+                             C* delta, C* errors) const {
     const int64_t hidden = shape_.hidden_size;
-    SweepCell<S, P> cell{&weight_hh,     states(layer) + direction * hidden,
-                         nullptr,        delta,
-                         direction == 1, stack_.reset,
+    SweepCell<S, P> cell{&weight_hh,
+                         derived_from(layer) + direction * hidden,
+                         nullptr,
+                         delta,
+                         direction == 1,
+                         static_cast<const C*>(stack_.cells[index(layer, direction)].leak),
+                         needs_errors(stack_, layer) ? errors : nullptr,
+                         stack_.reset,
                          carry_scale()};
     if (stack_.grad_h_n != nullptr)
       cell.grad_h_n =
@@ -92,11 +107,13 @@ class StackSweep {
   }
 
   bool wanted(int64_t layer) const {
-    if (stack_.grad_hx != nullptr || stack_.lag_norms != nullptr) return true;
+    if (stack_.grad_hx != nullptr || stack_.lag_norms != nullptr ||
+        !stack_.grad_preactivation.empty())
+      return true;
     for (int64_t direction = 0; direction < shape_.num_directions; ++direction) {
       const CellGradients& grads = stack_.grads[index(layer, direction)];
       if (grads.weight_ih != nullptr || grads.weight_hh != nullptr || grads.bias_ih != nullptr ||
-          grads.bias_hh != nullptr)
+          grads.bias_hh != nullptr || grads.leak != nullptr)
         return true;
     }
     return false;
@@ -109,18 +126,20 @@ class StackSweep {
     // [T, B, D*H], what arrives at the layer being swept, replaced by its Delta as it is swept, and
     // that by what arrives at the layer below.
     const Buffer<C> delta(layer_size_);
+    const Buffer<C> errors(need_errors() ? layer_size_ : 0);
     for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
       if (!wanted(layer) && !wanted_below(layer)) return;
       std::vector<RightFactor<S, P>> weight_hh;
       for (int64_t d = 0; d < directions; ++d) weight_hh.push_back(weight_hh_factor(layer, d));
       std::vector<SweepCell<S, P>> cells;
       for (int64_t d = 0; d < directions; ++d) {
-        cells.push_back(sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden));
+        cells.push_back(
+            sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden, from(errors, d * hidden)));
         if (layer < shape_.num_layers - 1) cells[d].grad_h = cells[d].delta;
       }
       sweep_disjoint(shape_, stack_.windows, cells);
       for (int64_t d = 0; d < directions; ++d)
-        finish_cell(layer, d, delta.get() + d * hidden, weight_hh[d]);
+        finish_cell<S, P>(stack_, {layer, d, cells[d].delta, cells[d].errors, weight_hh[d]});
       if (!wanted_below(layer)) return;
       if (layer == 0) {
         hand_down(layer, delta.get(), static_cast<S*>(stack_.grad_input), /*in_place=*/false);
@@ -136,7 +155,11 @@ class StackSweep {
   void run_together(int64_t threads) {
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
     const Buffer<C> delta(layers * layer_size_);
-    if (!sweeps_by_layer()) std::fill_n(delta.get(), layers * layer_size_, C(0));
+    const Buffer<C> errors(need_errors() ? layers * layer_size_ : 0);
+    if (!sweeps_by_layer()) {
+      std::fill_n(delta.get(), layers * layer_size_, C(0));
+      if (need_errors()) std::fill_n(errors.get(), layers * layer_size_, C(0));
+    }
     std::vector<RightFactor<S, P>> weight_hh, weight_ih;
     int64_t lowest = layers - 1;  // layers below it are not asked for anything
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
@@ -150,10 +173,11 @@ class StackSweep {
     std::vector<SweepCell<S, P>> cells;  // from the top down
     for (int64_t layer = layers - 1; layer >= lowest; --layer) {
       const int64_t i = layers - 1 - layer;
-      cells.push_back(sweep_cell(layer, 0, weight_hh[i], delta.get() + layer * layer_size_));
+      cells.push_back(sweep_cell(layer, 0, weight_hh[i], delta.get() + layer * layer_size_,
+                                 from(errors, layer * layer_size_)));
       if (i > 0) {
         cells[i].upper_weight_ih = &weight_ih[i - 1];
-        cells[i].mask = mask_below(layer + 1);
+        cells[i].mask = mask_below<S>(stack_, layer + 1);
       }
     }
     if (sweeps_by_layer()) {
@@ -161,111 +185,16 @@ class StackSweep {
     } else {
       sweep_joint(shape_, stack_.windows, cells, stack_.lag_norms);
     }
-    for (int64_t layer = layers - 1; layer >= lowest; --layer)
-      finish_cell(layer, 0, delta.get() + layer * layer_size_, weight_hh[layers - 1 - layer]);
+    for (int64_t layer = layers - 1; layer >= lowest; --layer) {
+      const int64_t i = layers - 1 - layer;
+      finish_cell<S, P>(stack_, {layer, 0, cells[i].delta, cells[i].errors, weight_hh[i]});
+    }
     if (stack_.grad_input != nullptr)
       hand_down(0, delta.get(), static_cast<S*>(stack_.grad_input), /*in_place=*/false);
   }
 
   /// delta: [rows, H], one direction's part of a layer's Delta.
   Rows<const C> rows_of(const C* delta) const { return {delta, shape_.features()}; }
-
-  /// The gradients of a cell's own parameters and of its initial state, from its Delta.
-  void finish_cell(int64_t layer, int64_t direction, const C* delta,
-                   const RightFactor<S, P>& weight_hh) const {
-    const int64_t hidden = shape_.hidden_size, rows = shape_.rows();
-    const int64_t input_size = shape_.layer_input_size(layer);
-    const CellGradients& grads = stack_.grads[index(layer, direction)];
-
-    std::vector<WeightGradient<S>> weights;
-    if (grads.weight_ih != nullptr) {
-      RowSegment<S> all{
-          rows, {layer == 0 ? static_cast<const S*>(stack_.input) : states(layer - 1), input_size}};
-      if (mask_below(layer) != nullptr) all.mask = {mask_below(layer), input_size};
-      weights.push_back({input_size, {all}, static_cast<S*>(grads.weight_ih)});
-    }
-    if (grads.weight_hh != nullptr)
-      weights.push_back(
-          {hidden, entering_states(layer, direction), static_cast<S*>(grads.weight_hh)});
-    weight_gradients<S, P>(rows, hidden, rows_of(delta), weights);
-    if (grads.bias_ih != nullptr || grads.bias_hh != nullptr)
-      bias_gradient(rows, hidden, rows_of(delta), static_cast<S*>(grads.bias_ih),
-                    static_cast<S*>(grads.bias_hh));
-    if (stack_.grad_hx != nullptr) {
-      const int64_t batch = shape_.batch;
-      const Buffer<C> buffer(batch * hidden);
-      input_gradient<S, P>(
-          batch, {{initial_delta(direction == 1, delta, buffer.get()), &weight_hh}}, nullptr,
-          static_cast<S*>(stack_.grad_hx) + index(layer, direction) * batch * hidden);
-    }
-  }
-
-  /// The states that entered the steps of a cell: those of the step before (behind, in reverse), at
-  /// a sequence's first step those of hx, nothing where they were reset.
-  std::vector<RowSegment<S>> entering_states(int64_t layer, int64_t direction) const {
-    const int64_t hidden = shape_.hidden_size, features = shape_.features();
-    const S* const hx = static_cast<const S*>(stack_.cells[index(layer, direction)].hx);
-    const S* const h = states(layer) + direction * hidden;
-    std::vector<RowSegment<S>> segments;
-    const auto add = [&](int64_t count, Rows<const S> x, const uint8_t* reset) {
-      if (count == 0) return;
-      if (!segments.empty() && x.data != nullptr) {
-        RowSegment<S>& last = segments.back();
-        if (last.x.data != nullptr && last.x.data + last.count * last.x.row_stride == x.data) {
-          last.count += count;
-          return;
-        }
-      }
-      segments.push_back({count, x, {nullptr, 0}, reset});
-    };
-    const auto from_hx = [&](int64_t b) {
-      return Rows<const S>{hx == nullptr ? nullptr : hx + b * hidden, hidden};
-    };
-    const auto reset_at = [&](int64_t row) {
-      return stack_.reset == nullptr ? nullptr : stack_.reset + row;
-    };
-    if (direction == 0) {
-      add(shape_.batch_at(0), from_hx(0), reset_at(0));
-      for (int64_t t = 1; t < shape_.steps; ++t) {
-        const int64_t row = shape_.offset(t);
-        add(shape_.batch_at(t), {h + shape_.offset(t - 1) * features, features}, reset_at(row));
-      }
-      return segments;
-    }
-    for (int64_t t = 0; t < shape_.steps; ++t) {
-      const int64_t next = shape_.offset(t + 1);
-      const int64_t carried = shape_.batch_at(t + 1), count = shape_.batch_at(t);
-      add(carried, {h + next * features, features}, reset_at(next));
-      add(count - carried, from_hx(carried), nullptr);
-    }
-    return segments;
-  }
-
-  /// delta: [B, H] of the steps that h_0 goes into, as far as it passes the border before them;
-  /// made in `buffer` where Delta does not hold it so.
-  Rows<const C> initial_delta(bool reverse, const C* delta, C* buffer) const {
-    const int64_t hidden = shape_.hidden_size, stride = shape_.features();
-    const auto copy = [&](int64_t b, int64_t row, C scale) {
-      for (int64_t k = 0; k < hidden; ++k) buffer[b * hidden + k] = delta[row * stride + k] * scale;
-    };
-    if (reverse) {  // each sequence's last step; the border behind it is never cut
-      if (!shape_.packed()) return rows_of(delta + shape_.offset(shape_.steps - 1) * stride);
-      for (int64_t t = 0; t < shape_.steps; ++t) {
-        for (int64_t b = shape_.batch_at(t + 1); b < shape_.batch_at(t); ++b)
-          copy(b, shape_.offset(t) + b, C(1));
-      }
-      return {buffer, hidden};
-    }
-    if (stack_.reset == nullptr && stack_.carry_scale == nullptr) return rows_of(delta);
-    for (int64_t b = 0; b < shape_.batch; ++b) {
-      if (stack_.reset != nullptr && stack_.reset[b]) {
-        std::fill_n(buffer + b * hidden, hidden, C(0));
-      } else {
-        copy(b, b, stack_.carry_scale != nullptr ? carry_scale()[b] : C(1));
-      }
-    }
-    return {buffer, hidden};
-  }
 
   /// The gradient of a layer's input: the sum of Delta W_x over its directions, times the dropout
   /// mask below it.
@@ -278,7 +207,7 @@ class StackSweep {
     std::vector<InputGradientTerm<S, P>> terms;
     for (int64_t d = 0; d < shape_.num_directions; ++d)
       terms.push_back({rows_of(delta + d * shape_.hidden_size), &weights[d]});
-    input_gradient<S, P>(shape_.rows(), terms, mask_below(layer), out, in_place);
+    input_gradient<S, P>(shape_.rows(), terms, mask_below<S>(stack_, layer), out, in_place);
   }
 
   const StackBackward& stack_;

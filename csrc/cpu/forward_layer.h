@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cpu/activated.h"
 #include "cpu/common.h"
 #include "cpu/factors.h"
 #include "cpu/right_factor.h"
@@ -23,6 +24,12 @@ struct ForwardCell {
   S* h;               ///< h: [T, B, H], rows D * H apart
   S* h_n;             ///< h_n: [B, H]
   bool reverse;
+  // Where the cell has them:
+  Buffer<C> leak;        ///< [bias_rows, H], alpha, if the cell has a leak
+  const S* p;            ///< preactivation: [T, B, H], rows D * H apart, or null
+  S* drive;              ///< drive: the same, or null
+  bool reads_activated;  ///< whether W_h reads f of the states: the current form
+  S read_of_zero;        ///< what W_h reads of a state that is zero
 };
 
 /// One layer in its one or two directions, ready to run forward: its packed weights, and its input.
@@ -83,12 +90,30 @@ class ForwardLayer {
            shape_.batch * hidden <= 4096;
   }
 
+  /// to[rows, H] = its first row, in each.
+  void repeat_row(int64_t rows, C* to) const {
+    const int64_t hidden = shape_.hidden_size;
+    for (int64_t row = 1; row < rows; ++row) std::copy_n(to, hidden, to + row * hidden);
+  }
+
+  /// This layer's rows [T, B, D*H] of one of the stack's tensors, from a direction's first column
+  /// on; null where the stack has none.
+  template <typename Void>
+  auto of_direction(const std::vector<Void*>& layers, int64_t direction) const {
+    using Element = std::conditional_t<std::is_const_v<Void>, const S, S>;
+    return layers.empty() ? nullptr
+                          : static_cast<Element*>(layers[layer_]) + direction * shape_.hidden_size;
+  }
+
   ForwardCell<S, P> prepare(const StackForward& stack, int64_t direction) const {
     const int64_t hidden = shape_.hidden_size;
     const int64_t index = layer_ * shape_.num_directions + direction;
     const CellParameters& parameters = stack.cells[index];
+    const bool leaky = parameters.leak != nullptr;
+    const S zero = read_of_zero<S>(shape_, leaky);
     // A single step from no state multiplies none.
-    const bool needs_weight_hh = parameters.hx != nullptr || shape_.steps > 1;
+    const bool needs_weight_hh =
+        parameters.hx != nullptr || shape_.steps > 1 || static_cast<C>(zero) != C(0);
     ForwardCell<S, P> cell{
         RightFactor<S, P>(input_size_, hidden),
         needs_weight_hh ? RightFactor<S, P>(hidden, hidden) : RightFactor<S, P>(),
@@ -98,19 +123,27 @@ class ForwardLayer {
         static_cast<S*>(stack.states[layer_]) + direction * hidden,
         static_cast<S*>(stack.h_n) + index * shape_.batch * hidden,
         direction == 1,
+        {},
+        of_direction(stack.preactivation, direction),
+        of_direction(stack.drives, direction),
+        leaky && shape_.leak_form == LeakForm::kCurrent,
+        zero,
     };
     cell.weight_ih.set_transposed(static_cast<const S*>(parameters.weight_ih), shape_.rows());
     if (needs_weight_hh)
       cell.weight_hh.set_transposed(static_cast<const S*>(parameters.weight_hh), shape_.rows());
     if (parameters.bias_ih != nullptr) {
       cell.bias = Buffer<C>(cell.bias_rows * hidden);
-      C* const bias = cell.bias.get();
       for (int64_t i = 0; i < hidden; ++i) {
-        bias[i] = static_cast<C>(static_cast<const S*>(parameters.bias_ih)[i]) +
-                  static_cast<C>(static_cast<const S*>(parameters.bias_hh)[i]);
+        cell.bias.get()[i] = static_cast<C>(static_cast<const S*>(parameters.bias_ih)[i]) +
+                             static_cast<C>(static_cast<const S*>(parameters.bias_hh)[i]);
       }
-      for (int64_t row = 1; row < cell.bias_rows; ++row)
-        std::copy_n(bias, hidden, bias + row * hidden);
+      repeat_row(cell.bias_rows, cell.bias.get());
+    }
+    if (leaky) {
+      cell.leak = Buffer<C>(cell.bias_rows * hidden);
+      std::copy_n(static_cast<const C*>(parameters.leak), hidden, cell.leak.get());
+      repeat_row(cell.bias_rows, cell.leak.get());
     }
     return cell;
   }

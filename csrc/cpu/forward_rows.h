@@ -5,6 +5,7 @@
 
 #include "cpu/common.h"
 #include "cpu/forward_layer.h"
+#include "cpu/leak.h"
 #include "cpu/right_factor.h"
 #include "cpu/row_block.h"
 #include "cpu/team.h"
@@ -49,9 +50,10 @@ class ForwardRows {
                       : schedule.members * tile_ * range.size() * layer.input_size()),
         scratch_(kInPlace ? 0 : schedule.tiles_ahead * tile_ * range.size() * hidden_),
         last_of_tile_(kDirect ? 0 : range.size() * hidden_),
-        hx_buffer_(kDirect || cell.hx == nullptr ? 0 : range.size() * hidden_),
+        hx_buffer_(copies_hx() ? range.size() * hidden_ : 0),
         entering_(layer.reset() != nullptr ? schedule.members * range.size() * hidden_ : 0),
-        hx_(cell.hx != nullptr ? initial_states() : nullptr) {}
+        hx_(reads_initial() ? initial_states() : nullptr),
+        leaky_(shape_, cell, range) {}
 
   /// The states of the step before.
   struct Carried {
@@ -143,7 +145,12 @@ class ForwardRows {
   int64_t time(int64_t step) const { return cell_.reverse ? shape_.steps - 1 - step : step; }
   int64_t alive(int64_t t) const { return range_.alive(shape_, t); }
 
-  S* h_row(int64_t t) const { return cell_.h + range_.row(shape_, t) * stride_; }
+  /// The first row of step t in something of the states' shape.
+  template <typename T>
+  T* at_row(T* rows, int64_t t) const {
+    return rows + range_.row(shape_, t) * stride_;
+  }
+  S* h_row(int64_t t) const { return at_row(cell_.h, t); }
 
   /// Steps that are taken together.
   struct Tile {
@@ -171,9 +178,20 @@ class ForwardRows {
     }
   }
 
-  /// hx: [rows, H] as factors.
+  /// Whether W_h reads anything but zeros of the initial states.
+  bool reads_initial() const {
+    return cell_.hx != nullptr || static_cast<C>(cell_.read_of_zero) != C(0);
+  }
+  bool copies_hx() const { return reads_initial() && (!kDirect || cell_.reads_activated); }
+
+  /// What W_h reads of the initial states: [rows, H] as factors.
   const P* initial_states() const {
-    const S* const hx = cell_.hx + range_.first * hidden_;
+    const S* const hx = cell_.hx != nullptr ? cell_.hx + range_.first * hidden_ : nullptr;
+    if (cell_.reads_activated) {
+      load_activated<S, P>(shape_.activation, range_.size(), hidden_, {hx, hidden_},
+                           hx_buffer_.get());
+      return hx_buffer_.get();
+    }
     if constexpr (kDirect) {
       return hx;
     } else {
@@ -210,10 +228,18 @@ class ForwardRows {
           multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
                            columns, state + part.first * ld_ + j, ld_, true);
       }
+      const Rows<S> h{h_row(t) + j, stride_};
+      if (cell_.p != nullptr)
+        storage_kernels<S, C>().add(count, columns, {at_row(cell_.p, t) + j, stride_}, state + j,
+                                    ld_);
+      if (leaky_.exist()) {
+        const Rows<S> drive{cell_.drive == nullptr ? nullptr : at_row(cell_.drive, t) + j, stride_};
+        return leaky_.advance(count, j, columns, state + j, ld_, h, drive, /*take_back=*/!kDirect);
+      }
       const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
       // Unless the next step reads the states as they are stored, it is to see what is stored.
       storage_kernels<S, C>().activate(shape_.activation, count, columns, panel_bias, state + j,
-                                       ld_, {h_row(t) + j, stride_}, /*take_back=*/!kDirect);
+                                       ld_, h, /*take_back=*/!kDirect);
     };
     for_panels(member.first, member.end, panel, cell_.weight_hh.backwards(t, count));
   }
@@ -225,6 +251,7 @@ class ForwardRows {
     const int64_t known = alive(border);
     if (known == 0) return;
     const uint8_t* const reset = layer_.reset() + range_.row(shape_, border);
+    if (leaky_.exist()) leaky_.reset(member, reset, known);
     P* const buffer = entering_.get() + member.index * range_.size() * hidden_;
     for (Entering& part : parts) {
       const int64_t end = std::min(known, part.first + part.count);
@@ -235,7 +262,7 @@ class ForwardRows {
       for (int64_t i = 0; i < part.count; ++i) {
         P* const to = copy + i * hidden_;
         if (part.first + i < known && reset[part.first + i]) {
-          std::fill_n(to, hidden_, P(0));
+          std::fill_n(to, hidden_, static_cast<P>(cell_.read_of_zero));
         } else {
           std::copy_n(part.data + i * part.stride, hidden_, to);
         }
@@ -247,7 +274,12 @@ class ForwardRows {
 
   void keep_final(const Member& member, int64_t t, int64_t count) const {
     const S* const h = h_row(t);
-    for (int64_t i = range_.first_final(shape_, t, cell_.reverse); i < count; ++i)
+    const int64_t first = range_.first_final(shape_, t, cell_.reverse);
+    if (cell_.reads_activated) {  // the output is not the state
+      if (first < count) leaky_.store(member, first, count, cell_.h_n + range_.first * hidden_);
+      return;
+    }
+    for (int64_t i = first; i < count; ++i)
       std::copy(h + i * stride_ + member.first, h + i * stride_ + member.end,
                 cell_.h_n + (range_.first + i) * hidden_ + member.first);
   }
@@ -268,7 +300,8 @@ class ForwardRows {
   const Buffer<P> last_of_tile_;  ///< [rows, H], and the last of them
   const Buffer<P> hx_buffer_;     ///< [rows, H]
   const Buffer<P> entering_;      ///< [members, rows, H], the states after resets
-  const P* const hx_;             ///< [rows, H] or null
+  const P* const hx_;             ///< [rows, H] or null, what W_h reads of the initial states
+  const LeakyStates<S, P> leaky_;
 };
 
 }  // namespace elman::cpu

@@ -76,9 +76,10 @@ void sweep_disjoint(const StackShape& shape, const Windows& windows,
   const std::vector<BatchRange> ranges = split_batch(shape, splits);
   const auto with_block = [&](int64_t task, const auto& run) {
     const int64_t m0 = task / splits % groups * group;
-    run(SweepRows<S, P>(shape, windows, 1, m0, std::min(m0 + group, windows.count),
+    const std::vector<SweepCell<S, P>> cell{cells[task / (groups * splits)]};
+    run(SweepRows<S, P>(shape, windows, cell, m0, std::min(m0 + group, windows.count),
                         ranges[task % splits]),
-        std::vector<SweepCell<S, P>>{cells[task / (groups * splits)]});
+        cell);
   };
   const int64_t tasks = directions * groups * splits;
   if (members > 1) {
@@ -120,7 +121,7 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
     const std::vector<BatchRange> ranges = split_batch(shape, splits);
     parallel_tasks(splits, flops, [&](int64_t part) {
       for_groups([&](int64_t m0, int64_t m1) {
-        SweepRows<S, P> rows(shape, windows, layers, m0, m1, ranges[part], norms.wanted());
+        SweepRows<S, P> rows(shape, windows, cells, m0, m1, ranges[part], norms.wanted());
         Member everything = alone(shape.hidden_size);
         for (int64_t j = 0; j < windows.k2; ++j) {
           rows.step(cells, j, everything);
@@ -135,7 +136,7 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
     std::vector<SweepRows<S, P>> blocks;
     blocks.reserve(splits);
     for (int64_t part = 0; part < splits; ++part) {
-      blocks.emplace_back(shape, windows, layers, m0 + (m1 - m0) * part / splits,
+      blocks.emplace_back(shape, windows, cells, m0 + (m1 - m0) * part / splits,
                           m0 + (m1 - m0) * (part + 1) / splits, BatchRange{0, batch},
                           norms.wanted());
     }
@@ -166,8 +167,10 @@ void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>
   };
   std::deque<Stage> stage;
   for (int64_t i = 0; i < layers; ++i) {
-    stage.push_back(
-        {{shape, whole, 1, 0, 1, BatchRange{0, shape.batch}}, {cells[i]}, {}, Buffer<P>()});
+    stage.push_back({{shape, whole, {cells[i]}, 0, 1, BatchRange{0, shape.batch}},
+                     {cells[i]},
+                     {},
+                     Buffer<P>()});
     if (i == 0) continue;
     SweepCell<S, P>& cell = stage[i].cell[0];
     cell.upper_weight_ih = nullptr;  // handed down beforehand

@@ -15,11 +15,14 @@ template <typename S, typename P>
 struct SweepCell {
   using C = compute_t<S>;
   const RightFactor<S, P>* weight_hh;  ///< W_h as it is: [H, H], for delta_{t+1} W_h
-  const S* h;                          ///< h: [T, B, H]
-  const S* grad_h_n;                   ///< grad_h_n: [B, H] or null
+  const S* h;         ///< h: [T, B, H], what f' is made of; with a leak in the rate form f(a)
+  const S* grad_h_n;  ///< grad_h_n: [B, H] or null
   C* delta;  ///< Delta: [T, B, H], the sum of delta over the windows; zeroed beforehand if windows
              ///< overlap
   bool reverse;
+  const C* leak = nullptr;  ///< leak: [H], alpha; null: none
+  C* errors = nullptr;  ///< with a leak, the sum over the windows of the gradient that arrives at
+                        ///< the state: [T, B, H] as Delta; null: nobody asks for it
   const uint8_t* reset = nullptr;  ///< reset: [T, B] or null
   const C* carry_scale = nullptr;  ///< carry_scale: [T, B] or null, never in reverse
   // The gradient that arrives from above, at most one of:
@@ -38,6 +41,9 @@ struct SweepCell {
 /// With fixed states the windows are independent, so they run side by side, as rows: step j = 0 ...
 /// k2-1 (the lag) takes every window one step back from its nominal end with one product of
 /// [windows * B, H] x [H, H]. The sequential depth is k2 instead of T.
+///
+/// A leak adds, beside each row's delta, what goes to the state before without W_h: (1 - alpha) e,
+/// where e is the gradient that arrives at the state (csrc/leak.h, LeakyDelta).
 ///
 /// `sweep_disjoint` is for windows that do not overlap; its cells are independent of each other
 /// (the two directions of a layer).

@@ -14,7 +14,7 @@ namespace elman::cpu {
 
 /// A block of rows that runs through the lags together: the windows [m0, m1) of some batch rows,
 /// row (m - m0) * width + (b - b0). It holds the current delta of each cell, in the cache of one
-/// core.
+/// core, and with a leak what goes on beside it.
 template <typename S, typename P>
 class SweepRows {
  public:
@@ -22,7 +22,7 @@ class SweepRows {
   using Cell = SweepCell<S, P>;
   using Cells = std::vector<Cell>;
 
-  SweepRows(const StackShape& shape, const Windows& windows, int64_t num_cells, int64_t m0,
+  SweepRows(const StackShape& shape, const Windows& windows, const Cells& cells, int64_t m0,
             int64_t m1, BatchRange range, bool keep_norms = false)
       : shape_(shape),
         windows_(windows),
@@ -32,12 +32,14 @@ class SweepRows {
         hidden_(shape.hidden_size),
         features_(shape.features()),
         slot_((m1 - m0) * range.size() * hidden_),
-        deltas_(2 * num_cells * slot_),
-        factors_(kRounds ? 2 * num_cells * slot_ : 0),
-        norms_(keep_norms ? num_cells * (m1 - m0) * range.size() : 0) {
+        deltas_(2 * num_cells(cells) * slot_),
+        factors_(kRounds ? 2 * num_cells(cells) * slot_ : 0),
+        leaked_(cells[0].leak != nullptr ? num_cells(cells) * slot_ : 0),
+        norms_(keep_norms ? num_cells(cells) * (m1 - m0) * range.size() : 0) {
     // A window that has not begun (its nominal end lies beyond the sequence) has no error yet.
-    std::fill_n(deltas_.get(), 2 * num_cells * slot_, C(0));
-    if constexpr (kRounds) std::fill_n(factors_.get(), 2 * num_cells * slot_, P(0));
+    std::fill_n(deltas_.get(), 2 * num_cells(cells) * slot_, C(0));
+    if constexpr (kRounds) std::fill_n(factors_.get(), 2 * num_cells(cells) * slot_, P(0));
+    if (leaked_.get() != nullptr) std::fill_n(leaked_.get(), num_cells(cells) * slot_, C(0));
   }
 
   /// Takes the block's windows through all lags, as a member of a team.
@@ -74,6 +76,8 @@ class SweepRows {
  private:
   static constexpr bool kRounds = !std::is_same_v<P, C>;
 
+  static int64_t num_cells(const Cells& cells) { return static_cast<int64_t>(cells.size()); }
+
   /// The windows that have a step at some lag.
   struct Active {
     int64_t first, end;
@@ -95,6 +99,8 @@ class SweepRows {
       return at_lag(cell, j);
     }
   }
+  /// With a leak: what goes to a cell's state before the last step beside that step's delta.
+  C* leaked(int64_t cell) const { return leaked_.get() + cell * slot_; }
   /// The first of window m's rows, in elements.
   int64_t place(int64_t m) const { return (m - m0_) * range_.size() * hidden_; }
   double* norm(int64_t cell, int64_t m) const {
@@ -117,7 +123,11 @@ class SweepRows {
         multiply(block, cell, factors_at_lag(index, j - 1), *cell.weight_hh, c, !is_zero);
         is_zero = false;
       }
-      add_errors(block, cell, c, factors_at_lag(index, j), is_zero);
+      if (cell.leak != nullptr) {
+        add_leaky_errors(block, cell, index, is_zero);
+      } else {
+        add_errors(block, cell, c, factors_at_lag(index, j), is_zero);
+      }
     };
     for_panels(member.first, member.end, panel,
                cell.weight_hh->backwards(j, active.count() * range_.size()));
@@ -131,8 +141,9 @@ class SweepRows {
     int64_t column, columns;
   };
 
-  /// What of the deltas at the lag before passes the border to the step at lag j: nothing where the
-  /// border is reset, so that NaN ends there too, or a part. Steps without either are not touched.
+  /// What of the deltas at the lag before, and of what goes on beside them, passes the border to
+  /// the step at lag j: nothing where the border is reset, so that NaN ends there too, or a part.
+  /// Steps without either are not touched.
   void gate(const Cell& cell, int64_t index, int64_t j, const Member& member) const {
     C* const deltas = at_lag(index, j - 1);
     const auto changed = [&](int64_t at) {
@@ -148,16 +159,17 @@ class SweepRows {
       const int64_t count = range_.alive(shape_, border);
       if (count == 0) continue;
       const int64_t row = range_.row(shape_, border);
-      C* const delta = deltas + place(m);
       for (int64_t i = 0; i < count; ++i) {
-        if (cell.reset != nullptr && cell.reset[row + i]) {
-          std::fill(delta + i * hidden_ + member.first, delta + i * hidden_ + member.end, C(0));
-          changed(place(m) + i * hidden_);
-        } else if (cell.carry_scale != nullptr && cell.carry_scale[row + i] != C(1)) {
-          const C scale = cell.carry_scale[row + i];
-          for (int64_t k = member.first; k < member.end; ++k) delta[i * hidden_ + k] *= scale;
-          changed(place(m) + i * hidden_);
+        const bool is_reset = cell.reset != nullptr && cell.reset[row + i];
+        const C scale = cell.carry_scale != nullptr ? cell.carry_scale[row + i] : C(1);
+        if (!is_reset && scale == C(1)) continue;
+        const int64_t at = place(m) + i * hidden_;
+        for (C* const values : {deltas, cell.leak != nullptr ? leaked(index) : nullptr}) {
+          if (values == nullptr) continue;
+          for (int64_t k = member.first; k < member.end; ++k)
+            values[at + k] = is_reset ? C(0) : values[at + k] * scale;
         }
+        changed(at);
       }
     }
   }
@@ -250,6 +262,51 @@ class SweepRows {
     });
   }
 
+  /// The same for a cell with a leak. The gradient of h_n arrives at the state itself, as what goes
+  /// on beside delta does.
+  void add_leaky_errors(const Block& block, const Cell& cell, int64_t index, bool is_zero) const {
+    const int64_t column = block.column, columns = block.columns;
+    const bool owned = block.j < windows_.k1;
+    for_runs(block, cell.reverse, [&](const Run& run) {
+      const int64_t at = place(run.m) + column;
+      C* const carried = leaked(index) + at;
+      if (owned && cell.grad_h_n != nullptr)
+        add_final(block, cell, run, carried, /*is_zero=*/false);
+      const int64_t row_stride = run.row_stride * features_;
+      const int64_t place = run.row * features_ + column;  // in everything of D * H columns
+      const auto rows = [&](auto* data) {
+        using Row = Rows<std::remove_pointer_t<decltype(data)>>;
+        return Row{data != nullptr ? data + place : nullptr, row_stride};
+      };
+      const auto step = [&](auto g) {
+        using G = std::remove_const_t<std::remove_pointer_t<decltype(g.data)>>;
+        Rows<S> rounded{nullptr, hidden_};
+        if constexpr (kRounds) rounded.data = factors_at_lag(index, block.j) + at;
+        return LeakyDelta<G, S, C>{shape_.leak_form,
+                                   shape_.activation,
+                                   run.rows(),
+                                   columns,
+                                   is_zero,
+                                   at_lag(index, block.j) + at,
+                                   hidden_,
+                                   g,
+                                   rows(cell.h),
+                                   cell.leak + column,
+                                   {carried, hidden_},
+                                   rows(cell.delta),
+                                   rows(cell.errors),
+                                   !windows_.disjoint(),
+                                   rounded};
+      };
+      const auto& kernels = storage_kernels<S, C>();
+      if (owned && cell.grad_h != nullptr) {
+        kernels.leaky_delta_of_computed(step(rows(cell.grad_h)));
+      } else {
+        kernels.leaky_delta(step(rows(owned ? cell.grad_output : nullptr)));
+      }
+    });
+  }
+
   /// Adds the gradient of h_n to the rows of `run` whose last state is made at its step; says
   /// whether there are any.
   bool add_final(const Block& block, const Cell& cell, const Run& run, C* c, bool is_zero) const {
@@ -299,6 +356,7 @@ class SweepRows {
   const int64_t slot_;
   Buffer<C> deltas_;      ///< [cells, 2, rows, H]: delta at this lag and at the next, by turns
   Buffer<P> factors_;     ///< the same, rounded, if the products' factors are not computed values
+  Buffer<C> leaked_;      ///< [cells, rows, H] with a leak
   Buffer<double> norms_;  ///< [cells, rows] of the last step's deltas, if they are kept
 };
 

@@ -156,7 +156,7 @@ class WeightGradientBlock {
                  int64_t columns, bool accumulate) {
     const Rows<C> to = sum(strip, j, columns);
     const int64_t padded = panel_stride(product_kernels<P>().panel_columns, columns);
-    pack_x(pieces, count, strip.first + j, columns, padded);
+    pack_x(pieces, weights_[strip.weight], count, strip.first + j, columns, padded);
     const auto multiply = [&](int64_t h, int64_t m, StridedMatrix<P> left) {
       product_kernels<P>().gemm({m, columns, panel_rows<P>(count), left, panel_.get(), padded,
                                  to.data + h * to.row_stride, to.row_stride, accumulate, nullptr});
@@ -198,8 +198,8 @@ class WeightGradientBlock {
   }
 
   /// The right factor's columns [j, j + columns), a panel.
-  void pack_x(const std::vector<Piece>& pieces, int64_t count, int64_t j, int64_t columns,
-              int64_t padded) const {
+  void pack_x(const std::vector<Piece>& pieces, const WeightGradient<S>& weight, int64_t count,
+              int64_t j, int64_t columns, int64_t padded) const {
     P* const panel = panel_.get();
     if constexpr (kTransposes) {
       const RowSegment<S>& only = *pieces[0].segment;
@@ -212,12 +212,15 @@ class WeightGradientBlock {
       }
     }
     P* const rows = kTransposes ? rows_.get() : panel;
-    for (const Piece& piece : pieces) load_x(piece, j, columns, rows + piece.at * padded, padded);
+    const auto reset_to = static_cast<P>(weight.reset_to);
+    for (const Piece& piece : pieces)
+      load_x(piece, reset_to, j, columns, rows + piece.at * padded, padded);
     if constexpr (kTransposes)
       product_kernels<P>().interleave(count, padded, {rows, padded}, panel, padded);
   }
 
-  void load_x(const Piece& piece, int64_t j, int64_t columns, P* to, int64_t padded) const {
+  void load_x(const Piece& piece, P reset_to, int64_t j, int64_t columns, P* to,
+              int64_t padded) const {
     const RowSegment<S>& segment = *piece.segment;
     if (segment.x.data == nullptr) {
       std::fill_n(to, piece.count * padded, P(0));
@@ -230,7 +233,7 @@ class WeightGradientBlock {
     load_factors<S, P>(piece.count, columns, padded, at(segment.x), at(segment.mask), to, padded);
     if (segment.reset == nullptr) return;
     for (int64_t i = 0; i < piece.count; ++i) {
-      if (segment.reset[piece.row + i]) std::fill_n(to + i * padded, columns, P(0));
+      if (segment.reset[piece.row + i]) std::fill_n(to + i * padded, columns, reset_to);
     }
   }
 

@@ -12,7 +12,7 @@ struct RowSegment {
   int64_t count;
   Rows<const S> x;                    ///< x: [count, n]; null: zeros
   Rows<const S> mask = {nullptr, 0};  ///< mask: [count, n], factors of x, or null
-  const uint8_t* reset = nullptr;     ///< reset: [count], where x counts as zero, or null
+  const uint8_t* reset = nullptr;     ///< reset: [count], where x counts as reset, or null
 };
 
 /// One of the weights whose gradients are made of the same Delta.
@@ -21,6 +21,7 @@ struct WeightGradient {
   int64_t columns;                      ///< n
   std::vector<RowSegment<S>> segments;  ///< x: [rows, n], piece by piece
   S* gradient;                          ///< [H, n]
+  S reset_to = S(0);                    ///< what x counts as where a segment is reset
 };
 
 /// gradient[H, n] = sum over the rows r of delta[r, :]^T x[r, :] for each of `weights`; delta:

@@ -2,14 +2,18 @@
 
 #include <elman/options.h>
 #include <torch/nn/module.h>
+#include <torch/nn/utils/rnn.h>
 #include <torch/types.h>
 
 #include <cstdint>
+#include <iosfwd>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "activation.h"
 #include "as_optional.h"
@@ -35,6 +39,21 @@ inline void check_sizes(int64_t input_size, int64_t hidden_size) {
 }
 
 /// Draws the parameters, in their order, as torch's recurrent modules do.
-void init_parameters(torch::nn::Module& module, int64_t hidden_size);
+void init_parameters(const std::vector<torch::Tensor>& parameters, int64_t hidden_size);
+
+/// Throws, in torch's words, where a stack of layers cannot be made.
+void check_options(const RNNOptions& options);
+
+/// Names and sizes of a stack's weights, layer by layer, direction by direction, as the operator
+/// takes them.
+std::vector<std::pair<std::string, std::vector<int64_t>>> weights_of(const RNNOptions& options);
+
+/// Prints the options as torch::nn::RNN does, then those that it does not have.
+void print_options(const RNNOptions& options, std::ostream& stream);
+
+/// `hx` ([L*D, B, H], in the order of the sequences; zeros if undefined) in the order of the packed
+/// rows. One of another shape is returned as it is: the operator's checks say best what is wrong.
+torch::Tensor packed_state(const torch::nn::utils::rnn::PackedSequence& input,
+                           const torch::Tensor& hx, const RNNOptions& options);
 
 }  // namespace elman::detail

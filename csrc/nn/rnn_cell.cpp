@@ -28,7 +28,9 @@ void RNNCellImpl::reset() {
   reset_parameters();
 }
 
-void RNNCellImpl::reset_parameters() { detail::init_parameters(*this, options.hidden_size()); }
+void RNNCellImpl::reset_parameters() {
+  detail::init_parameters(parameters(), options.hidden_size());
+}
 
 void RNNCellImpl::pretty_print(std::ostream& stream) const {
   stream << detail::printed_name(*this) << "(" << options.input_size() << ", "

@@ -2,6 +2,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/full_like.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/where.h>
 #include <elman/adaptive_truncation.h>
 
@@ -55,6 +56,11 @@ AdaptiveTruncation::AdaptiveTruncation(double tolerance, int64_t max_length, dou
 
 int64_t AdaptiveTruncation::update(const at::Tensor& norms) {
   const auto bias = estimate_decay(norms).relative_bias.slice(0, 0, max_length_);
+  TORCH_CHECK_VALUE(norms.isfinite().all().item<bool>(),
+                    "norms must be finite to estimate their decay from, got NaN or infinity: the "
+                    "gradient has overflowed");
+  TORCH_CHECK_VALUE(norms.ne(0).any().item<bool>(),
+                    "norms must not be all zero: there is no gradient to estimate a decay from");
   const auto within = bias.le(tolerance_);
   // argmax is the first of several largest values.
   const int64_t proposal =

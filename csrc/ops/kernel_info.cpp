@@ -39,9 +39,8 @@ std::string cpu_info(const RnnArguments& args) {
     return std::string("composite: PyTorch operators; there are no fused kernels for ") +
            c10::toString(args.input.scalar_type());
   }
-  if (args.leaky() || args.preactivation)
-    return "composite: PyTorch operators; there are no fused kernels for leak and preactivation";
-  const std::string kernels = "cpu: fused kernels compiled for " + at::get_cpu_capability();
+  std::string kernels = "cpu: fused kernels compiled for " + at::get_cpu_capability();
+  if (args.leaky()) kernels += ", the leak in them";
   if (args.input.scalar_type() != at::kBFloat16) return kernels;
   return kernels + ", forward products by " +
          cpu::bfloat16_products(rows(args), all_rows(args), args.params[1].size(1));

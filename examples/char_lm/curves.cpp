@@ -20,6 +20,21 @@ double Mean(const std::vector<double>& values, size_t begin, size_t end) {
   return Sum(values, begin, end) / static_cast<double>(end - begin);
 }
 
+// values: at least one
+double Quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
+}
+
+// The time of each whole block of `block` updates.
+std::vector<double> BlockSeconds(const Curve& curve, size_t block) {
+  std::vector<double> seconds;
+  for (size_t begin = 0; begin + block <= curve.seconds.size(); begin += block) {
+    seconds.push_back(Sum(curve.seconds, begin, begin + block));
+  }
+  return seconds;
+}
+
 struct Difference {
   double value = 0;
   size_t update = 0;
@@ -59,6 +74,12 @@ double Speed(const Curve& curve, size_t updates) {
   return seconds > 0 ? static_cast<double>(all - begin) * curve.characters_per_update / seconds : 0;
 }
 
+double MedianSpeed(const Curve& curve, size_t block) {
+  const std::vector<double> seconds = BlockSeconds(curve, block);
+  if (seconds.empty()) return Speed(curve);
+  return static_cast<double>(block) * curve.characters_per_update / Quantile(seconds, 0.5);
+}
+
 std::vector<double> Smoothed(const std::vector<double>& values, size_t window) {
   std::vector<double> means(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -79,23 +100,24 @@ void PrintSummary(const Curve& ours, const Curve& theirs, size_t block) {
   std::printf("  float32 rounds differently in the two, and training amplifies that; --lockstep\n");
   std::printf("  shows in float64 that the gradients are the same\n");
 
-  std::vector<double> ratios;  // block by block, since the machine's speed wanders
-  for (size_t begin = 0; begin + block <= ours.seconds.size(); begin += block) {
-    ratios.push_back(Sum(theirs.seconds, begin, begin + block) /
-                     Sum(ours.seconds, begin, begin + block));
+  // Block by block, since the machine's speed wanders, and now and then it stalls.
+  const std::vector<double> our_seconds = BlockSeconds(ours, block);
+  const std::vector<double> their_seconds = BlockSeconds(theirs, block);
+  std::vector<double> ratios;
+  for (size_t i = 0; i < std::min(our_seconds.size(), their_seconds.size()); ++i) {
+    ratios.push_back(their_seconds[i] / our_seconds[i]);
   }
   std::printf("\n%-14s %9.0f characters/s\n%-14s %9.0f characters/s\n", ours.name.c_str(),
-              Speed(ours), theirs.name.c_str(), Speed(theirs));
-  std::printf("speed ratio    %9.2f", Speed(ours) / Speed(theirs));
-  if (!ratios.empty()) {
-    std::sort(ratios.begin(), ratios.end());
-    const auto quantile = [&](double q) {
-      return ratios[static_cast<size_t>(q * static_cast<double>(ratios.size() - 1))];
-    };
-    std::printf("   (blocks of %zu updates in turn: median %.2f, middle half %.2f to %.2f)", block,
-                quantile(0.5), quantile(0.25), quantile(0.75));
+              MedianSpeed(ours, block), theirs.name.c_str(), MedianSpeed(theirs, block));
+  if (ratios.empty()) {
+    std::printf("speed ratio    %9.2f\n", Speed(ours) / Speed(theirs));
+  } else {
+    std::printf(
+        "speed ratio    %9.2f   (median of %zu pairs of blocks, %zu updates each, in turn; middle "
+        "half %.2f to %.2f)\n",
+        Quantile(ratios, 0.5), ratios.size(), block, Quantile(ratios, 0.25),
+        Quantile(ratios, 0.75));
   }
-  std::printf("\n");
 }
 
 void WriteCsv(const std::filesystem::path& path, const Curve& ours, const Curve& theirs) {

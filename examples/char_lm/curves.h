@@ -17,6 +17,10 @@ struct Curve {
 // Characters per second over the last `updates` of them (all: 0).
 double Speed(const Curve& curve, size_t updates = 0);
 
+// Characters per second of the median of its blocks of `block` updates, which a stall of the
+// machine does not change; Speed where there is no whole block.
+double MedianSpeed(const Curve& curve, size_t block);
+
 // Mean over the last `window` values up to each.
 std::vector<double> Smoothed(const std::vector<double>& values, size_t window);
 

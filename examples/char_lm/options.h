@@ -29,7 +29,7 @@ struct Options {
   int64_t checkpoint_every = 100;  // updates
   int64_t threads = 0;             // 0: as many as LibTorch takes by itself
   int64_t sample_length = 600;
-  double temperature = 0.7;
+  double temperature = 0.5;
   std::filesystem::path output = "char_lm_output";
   bool resume = false;
   bool lockstep = false;

@@ -1,5 +1,6 @@
-// A control loop: a policy keeps a pole upright on a cart. It sees where they are, not how fast they
-// move. It needs the stepper alone: no LibTorch, no Python. examples/training/balance.py trains it.
+// A control loop: a policy keeps a pole upright on a cart. It sees where they are, not how fast
+// they move. It needs the stepper alone: no LibTorch, no Python. examples/training/balance.py
+// trains it.
 //
 //   balance POLICY.safetensors [SECONDS, 20]
 

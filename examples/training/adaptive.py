@@ -173,7 +173,7 @@ def draw(histories, arguments):
         length_ax.set(title="k2", ylim=(0, 1.1 * arguments.length))
         # How the gradient decays, at the beginning and at the end.
         low = history.lengths[-1] <= arguments.length / 2
-        decay_ax = length_ax.inset_axes((0.62, 0.5 if low else 0.14, 0.36, 0.38))
+        decay_ax = length_ax.inset_axes((0.62, 0.62 if low else 0.14, 0.36, 0.28))
         for part, colour, label in ((0, PINK, "first"), (-1, GREEN, "last")):
             decay = history.norms[part] / history.norms[part][0]
             decay_ax.semilogy(

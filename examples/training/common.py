@@ -1,37 +1,54 @@
 """What the training programs share: their command line, the style of their pictures, a text."""
 
 import argparse
+import importlib
 from pathlib import Path
 from pydoc_data.topics import topics
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import torch
-from tqdm import tqdm
+
+
+class Missing:
+    """Stands for a package that is not installed until somebody uses it; --help does not."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        raise SystemExit(f"{self._name} is missing: pip install -r examples/requirements.txt")
+
+
+def package(name):
+    """A module of a package that only the examples need."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return Missing(name)
+
+
+matplotlib, plt, tqdm = map(package, ("matplotlib", "matplotlib.pyplot", "tqdm"))
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8a8a"
 
-plt.rcParams.update(
-    {
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": "#e6e6e6",
-        "grid.linewidth": 0.7,
-        "axes.axisbelow": True,
-        "legend.frameon": False,
-        "lines.linewidth": 1.6,
-        "figure.constrained_layout.use": True,
-        "savefig.dpi": 110,
-        "svg.hashsalt": "elman",  # the same picture gives the same file
-    }
-)
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 110,
+    "svg.hashsalt": "elman",  # the same picture gives the same file
+}
+if not isinstance(plt, Missing):
+    matplotlib.use("Agg")
+    plt.rcParams.update(STYLE)
 
 
 def parse(parser: argparse.ArgumentParser, quick: dict) -> argparse.Namespace:
@@ -55,7 +72,7 @@ def parse(parser: argparse.ArgumentParser, quick: dict) -> argparse.Namespace:
 
 def progress(iterable=None, **options):
     """tqdm, on one line of its own, once in a while."""
-    return tqdm(iterable, dynamic_ncols=True, mininterval=0.5, **options)
+    return tqdm.tqdm(iterable, dynamic_ncols=True, mininterval=0.5, **options)
 
 
 def save(figure, arguments) -> None:

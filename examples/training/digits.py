@@ -11,15 +11,17 @@ import itertools
 
 import elman
 import torch
-from common import BLUE, ORANGE, parse, plt, progress, save
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from common import BLUE, ORANGE, package, parse, plt, progress, save
+
+datasets, model_selection = map(package, ("sklearn.datasets", "sklearn.model_selection"))
 
 
 def load(test_share):
     """Images [N, 8, 8] with pixels in 0 … 1, and digits [N]: to train on, and to test with."""
-    images, digits = load_digits().images / 16, load_digits().target
-    parts = train_test_split(images, digits, test_size=test_share, stratify=digits, random_state=0)
+    images, digits = datasets.load_digits().images / 16, datasets.load_digits().target
+    parts = model_selection.train_test_split(
+        images, digits, test_size=test_share, stratify=digits, random_state=0
+    )
     train_images, test_images = (torch.tensor(part, dtype=torch.float32) for part in parts[:2])
     train_digits, test_digits = (torch.tensor(part) for part in parts[2:])
     return (train_images, train_digits), (test_images, test_digits)

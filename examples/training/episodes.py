@@ -15,8 +15,10 @@ import time
 
 import elman
 import torch
-from common import BLUE, GREEN, GREY, ORANGE, parse, plt, progress, save
+from common import BLUE, GREEN, GREY, ORANGE, package, parse, plt, progress, save
 from torch.nn.functional import one_hot
+
+legend_handler = package("matplotlib.legend_handler")
 
 FORWARD, LEFT, RIGHT = range(3)
 
@@ -198,6 +200,17 @@ def draw(curves, rollout, times, arguments):
     map_.scatter(t.tolist(), row.tolist(), s=3, color=ORANGE, label="reset")
     map_.set(title="episodes in the last rollout", xlabel="step", ylabel="maze")
     map_.grid(False)
+    # The two shades alternate, so that neighbouring episodes can be told apart.
+    shades = [plt.Rectangle((0, 0), 1, 1, color=plt.cm.Blues(shade)) for shade in (0.0, 1 / 3)]
+    dots = plt.Line2D([], [], marker=".", color=ORANGE, ls="")
+    map_.legend(
+        [tuple(shades), dots],
+        ["an episode each", "reset"],
+        handler_map={tuple: legend_handler.HandlerTuple(ndivide=None)},
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=2,
+    )
 
     call, loop = (1000 * statistics.median(column) for column in zip(*times, strict=True))
     bars = speed.bar(["one call", "cell by cell"], [call, loop], color=[GREEN, GREY], width=0.6)

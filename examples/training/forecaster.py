@@ -11,11 +11,12 @@ years, which Yule (1927) invented for this series.
 import argparse
 
 import elman
-import numpy
 import torch
-from common import BLUE, GREEN, GREY, ORANGE, parse, plt, progress, save
-from statsmodels.datasets import sunspots
-from statsmodels.tsa.ar_model import AutoReg
+from common import BLUE, GREEN, GREY, ORANGE, package, parse, plt, progress, save
+
+numpy, sunspots, ar_model = map(
+    package, ("numpy", "statsmodels.datasets.sunspots", "statsmodels.tsa.ar_model")
+)
 
 WARM_UP = 10  # years at the beginning whose forecasts do not count: there is no past to go by
 
@@ -76,7 +77,7 @@ def run_free(network, numbers, years):
 def autoregression(numbers, known, order=9):
     """Forecasts [N] of the year after each, nan for the first, fitted to the `known` first."""
     roots = numpy.sqrt(numbers)
-    constant, *weights = AutoReg(roots[:known], order).fit().params
+    constant, *weights = ar_model.AutoReg(roots[:known], order).fit().params
     forecast = numpy.full(len(roots), numpy.nan)
     for t in range(order - 1, len(roots)):
         past = roots[t - order + 1 : t + 1][::-1]

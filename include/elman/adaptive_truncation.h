@@ -41,7 +41,8 @@ class ELMAN_API AdaptiveTruncation {
 
   /// Takes norms by lag, [L, K], and returns the length proposed: the smallest K with
   /// relative_bias(K) <= tolerance, `max_length` where there is none up to it. The proposal changes
-  /// only where the new one differs from it by more than `hysteresis`, relative to it.
+  /// only where the new one differs from it by more than `hysteresis`, relative to it. Throws
+  /// `c10::ValueError` where there is no gradient to go by: norms that are not finite, or all zero.
   int64_t update(const at::Tensor& norms);
 
   /// The proposal; `max_length` before the first update.

@@ -1,7 +1,8 @@
 #pragma once
 
-/// \file elman: Elman recurrent networks as fused PyTorch operators, with explicit truncated
-/// back-propagation through time.
+/// \file elman.h
+/// Elman recurrent networks as fused PyTorch operators, with truncated back-propagation through
+/// time.
 
 #include <c10/macros/Macros.h>
 #include <elman/adaptive_truncation.h>
@@ -9,6 +10,9 @@
 #include <elman/functional.h>
 #include <elman/gradient_by_lag.h>
 #include <elman/kernel_info.h>
+#include <elman/leaky_options.h>
+#include <elman/leaky_rnn.h>
+#include <elman/leaky_rnn_cell.h>
 #include <elman/network.h>
 #include <elman/options.h>
 #include <elman/random_truncation.h>

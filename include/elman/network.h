@@ -39,10 +39,8 @@ namespace elman {
 ///
 /// Example:
 /// ```
-/// elman::Network net(elman::NetworkOptions(8, 32, 5)
-///                        .mapping(elman::Mapping::kManyToOne)
-///                        .output(elman::OutputFunction::kSoftmax));
-/// auto [y, h_n] = net->forward(torch::randn({100, 4, 8}));  // y: [4, 5]
+/// elman::Network net(elman::NetworkOptions(8, 32, 5).mapping(elman::Mapping::kManyToOne));
+/// auto [logits, h_n] = net->forward(torch::randn({100, 4, 8}));  // [4, 5]; cross_entropy's input
 /// net->rnn->options.truncation(20);
 /// ```
 class ELMAN_API NetworkImpl : public torch::nn::Cloneable<NetworkImpl> {

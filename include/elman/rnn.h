@@ -109,8 +109,6 @@ class ELMAN_API RNNImpl : public torch::nn::Cloneable<RNNImpl> {
   RNNOptionsBase options_base;
 
  private:
-  torch::Tensor register_weight(const std::string& name, torch::IntArrayRef sizes);
-
   /// The registered parameters in the operator's order, so that `forward` need not look them up by
   /// name.
   std::vector<torch::Tensor> weights_;

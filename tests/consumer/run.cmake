@@ -1,7 +1,8 @@
 # cmake -DBUILD= -DSOURCE= -DREPOSITORY= -DTORCH= -DTORCH_VERSION= ... -P run.cmake
 # Installs the build into an empty prefix, looks that nothing there points into the build, builds the
 # consumer against it and runs its programs. With -DPYTHON= and -DPYTHONPATH= it also runs the Python blocks of
-# docs/deployment.md, and the C++ program of that page on the files that they write.
+# docs/deployment.md, and the C++ program of that page on the files that they write. The program that
+# README.md shows is built and run, too.
 
 cmake_minimum_required(VERSION 3.25)
 set(work "${BUILD}/consumer")
@@ -40,13 +41,18 @@ endforeach()
 
 # Lists (a launcher with arguments, prefixes) travel best in the environment.
 set(ENV{CMAKE_CXX_COMPILER_LAUNCHER} "${LAUNCHER}")
-set(configure "${CMAKE_COMMAND}" -S "${SOURCE}" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}"
-              -DCMAKE_BUILD_TYPE=Release)
+set(options -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}" -DCMAKE_BUILD_TYPE=Release)
+set(configure "${CMAKE_COMMAND}" -S "${SOURCE}" ${options})
 set(ENV{CMAKE_PREFIX_PATH} "${prefix}:${TORCH}")
 run(${configure} -B "${work}/build")
 run("${CMAKE_COMMAND}" --build "${work}/build")
 run("${work}/build/train" "${work}/scripted.pt")
 run("${work}/build/scripted" "${work}/scripted.pt")
+
+# The program of README.md, by its own CMakeLists.txt.
+run("${CMAKE_COMMAND}" -S "${REPOSITORY}/examples/first" ${options} -B "${work}/first")
+run("${CMAKE_COMMAND}" --build "${work}/first")
+run("${work}/first/first")
 if(PYTHON)
   set(ENV{PYTHONPATH} "${PYTHONPATH}")
   set(ENV{PYTHONDONTWRITEBYTECODE} 1)

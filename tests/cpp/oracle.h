@@ -26,6 +26,9 @@ struct Problem {
   torch::Tensor masks;           // [L-1, T, B, D*H] dropout factors or undefined
   torch::Tensor reset;           // [T, B] bool or undefined
   torch::Tensor carry_scale;     // [T, B] or undefined
+  torch::Tensor leak;            // [L*D, H] or undefined (the plain cell)
+  std::string leak_form = "rate";
+  torch::Tensor preactivation;  // [L, T, B, D*H] or undefined
 
   int64_t steps() const { return input.size(0); }
   int64_t batch() const { return input.size(1); }
@@ -34,9 +37,10 @@ struct Problem {
 };
 
 struct Result {
-  torch::Tensor output;                  // [T, B, D*H], zeros beyond a sequence's length
-  torch::Tensor h_n;                     // [L*D, B, H]
-  std::vector<torch::Tensor> gradients;  // of input, hx (zeros counted as given), params
+  torch::Tensor output;  // [T, B, D*H], zeros beyond a sequence's length
+  torch::Tensor h_n;     // [L*D, B, H]
+  // Of input, hx (zeros counted as given), params and, where they are given, leak, preactivation.
+  std::vector<torch::Tensor> gradients;
 };
 
 namespace brute_force {
@@ -44,8 +48,11 @@ namespace brute_force {
 inline const std::vector<std::string> kNonlinearities{"tanh", "relu", "sigmoid", "softplus",
                                                       "identity"};
 
-/// The states of one sequence by [cell][step], each [H]; undefined where a step was not run.
-using Sequence = std::vector<std::vector<torch::Tensor>>;
+/// What a cell puts out at each step and what it carries on, each by [cell][step], [H]; undefined
+/// where a step was not run.
+struct Sequence {
+  std::vector<std::vector<torch::Tensor>> output, state;
+};
 
 inline torch::Tensor activate(const std::string& nonlinearity, const torch::Tensor& a) {
   if (nonlinearity == "tanh") return torch::tanh(a);
@@ -60,21 +67,28 @@ inline torch::Tensor activate(const std::string& nonlinearity, const torch::Tens
 /// the states come from `known`, as constants.
 inline Sequence run(const Problem& p, int64_t b, int64_t length, int64_t first, int64_t last,
                     const Sequence& known) {
-  Sequence states(p.cells(), std::vector<torch::Tensor>(length));
+  const std::vector steps(p.cells(), std::vector<torch::Tensor>(length));
+  Sequence made{steps, steps};
+  auto& outputs = made.output;
   for (int64_t cell = 0; cell < p.cells(); ++cell) {
     const int64_t layer = cell / p.num_directions;
     const bool reverse = cell % p.num_directions == 1;
     const auto* param = &p.params[cell * (p.has_biases ? 4 : 2)];
+    const int64_t column = cell % p.num_directions * p.hidden_size();
+    const auto injected =
+        p.preactivation.defined()
+            ? p.preactivation[layer].select(1, b).narrow(1, column, p.hidden_size()).unbind()
+            : std::vector<torch::Tensor>();
     const int64_t begin = reverse ? last : first;
     const int64_t stride = reverse ? -1 : 1;
     const bool starts = reverse ? last == length - 1 : first == 0;
-    auto h = starts ? p.hx[cell][b] : known[cell][begin - stride].detach();
+    auto h = starts ? p.hx[cell][b] : known.state[cell][begin - stride].detach();
     for (int64_t t = begin; first <= t && t <= last; t += stride) {
       torch::Tensor x = p.input[t][b];
       if (layer > 0) {
         const int64_t below = (layer - 1) * p.num_directions;
-        x = p.num_directions == 1 ? states[below][t]
-                                  : torch::cat({states[below][t], states[below + 1][t]});
+        x = p.num_directions == 1 ? outputs[below][t]
+                                  : torch::cat({outputs[below][t], outputs[below + 1][t]});
         if (p.masks.defined()) x = x * p.masks[layer - 1][t][b];
       }
       // The border that h crosses to enter step t is the one before step t, in reverse the one
@@ -87,13 +101,18 @@ inline Sequence run(const Problem& p, int64_t b, int64_t length, int64_t first, 
       if (p.reset.defined() && border < length && p.reset[border][b].item<bool>()) {
         h = torch::zeros_like(h);
       }
-      auto a = torch::mv(param[0], x) + torch::mv(param[1], h);
+      const bool is_current = p.leak.defined() && p.leak_form == "current";
+      auto a = torch::mv(param[0], x) +
+               torch::mv(param[1], is_current ? activate(p.nonlinearity, h) : h);
       if (p.has_biases) a = a + param[2] + param[3];
-      h = activate(p.nonlinearity, a);
-      states[cell][t] = h;
+      if (p.preactivation.defined()) a = a + injected[t];
+      const auto drawn = is_current ? a : activate(p.nonlinearity, a);
+      h = p.leak.defined() ? (1 - p.leak[cell]) * h + p.leak[cell] * drawn : drawn;
+      made.state[cell][t] = h;
+      outputs[cell][t] = is_current ? activate(p.nonlinearity, h) : h;
     }
   }
-  return states;
+  return made;
 }
 
 }  // namespace brute_force
@@ -111,6 +130,8 @@ inline Result brute_force_tbptt(Problem p, const torch::Tensor& grad_output,
   leaves.push_back(p.input = leaf(p.input));
   leaves.push_back(p.hx = leaf(p.hx));
   for (auto& param : p.params) leaves.push_back(param = leaf(param));
+  if (p.leak.defined()) leaves.push_back(p.leak = leaf(p.leak));
+  if (p.preactivation.defined()) leaves.push_back(p.preactivation = leaf(p.preactivation));
 
   Result result;
   result.output = torch::zeros_like(grad_output);
@@ -125,7 +146,7 @@ inline Result brute_force_tbptt(Problem p, const torch::Tensor& grad_output,
     for (int64_t end = k1; end - k1 < length; end += k1) {
       const int64_t first = std::max<int64_t>(0, end - k2);
       const int64_t last = std::min(end, length) - 1;
-      const auto states = brute_force::run(p, b, length, first, last, known);
+      const auto made = brute_force::run(p, b, length, first, last, known);
       std::vector<torch::Tensor> outputs;
       std::vector<torch::Tensor> gradients;
       for (int64_t cell = 0; cell < p.cells(); ++cell) {
@@ -135,14 +156,14 @@ inline Result brute_force_tbptt(Problem p, const torch::Tensor& grad_output,
           if (cell / p.num_directions == p.num_layers - 1) {
             const auto columns = torch::indexing::Slice(direction * p.hidden_size(),
                                                         (direction + 1) * p.hidden_size());
-            outputs.push_back(states[cell][t]);
+            outputs.push_back(made.output[cell][t]);
             gradients.push_back(grad_output.index({t, b, columns}));
-            result.output.index_put_({t, b, columns}, known[cell][t].detach());
+            result.output.index_put_({t, b, columns}, known.output[cell][t].detach());
           }
           if (t == final_step) {
-            outputs.push_back(states[cell][t]);
+            outputs.push_back(made.state[cell][t]);
             gradients.push_back(grad_h_n[cell][b]);
-            result.h_n.index_put_({cell, b}, known[cell][t].detach());
+            result.h_n.index_put_({cell, b}, known.state[cell][t].detach());
           }
         }
       }

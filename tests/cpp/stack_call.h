@@ -34,8 +34,12 @@ class Stack {
       const auto* param = &p.params[cell * (p.has_biases ? 4 : 2)];
       cells_.push_back({data(param[0]), data(param[1]), p.has_biases ? data(param[2]) : nullptr,
                         p.has_biases ? data(param[3]) : nullptr,
-                        call_.hx ? data((*call_.hx)[cell]) : nullptr});
+                        call_.hx ? data((*call_.hx)[cell]) : nullptr,
+                        p.leak.defined() ? data(p.leak[cell]) : nullptr});
     }
+    if (p.leak_form == "current") shape_.leak_form = elman::LeakForm::kCurrent;
+    for (int64_t layer = 0; p.preactivation.defined() && layer < p.num_layers; ++layer)
+      preactivation_.push_back(call_.stored(p.preactivation[layer]).contiguous());
     if (p.masks.defined()) {
       for (int64_t layer = 0; layer + 1 < p.num_layers; ++layer)
         masks_.push_back(call_.stored(p.masks[layer]).contiguous());
@@ -49,12 +53,20 @@ class Stack {
   std::vector<torch::Tensor> forward() {
     const Problem& p = call_.problem;
     states_.clear();
-    for (int64_t layer = 0; layer < p.num_layers; ++layer)
-      states_.push_back(torch::full({shape_.rows(), shape_.features()}, NAN, torch::kDouble));
+    drives_.clear();
+    const auto make = [&] {
+      return torch::full({shape_.rows(), shape_.features()}, NAN, torch::kDouble);
+    };
+    for (int64_t layer = 0; layer < p.num_layers; ++layer) {
+      states_.push_back(make());
+      if (p.leak.defined()) drives_.push_back(make());
+    }
     const auto h_n = torch::full({p.cells(), p.batch(), p.hidden_size()}, NAN, torch::kDouble);
     elman::StackForward stack{shape_,  cells_, data(call_.input),     pointers(masks_),
                               reset(), {},     h_n.mutable_data_ptr()};
     for (const auto& states : states_) stack.states.push_back(states.mutable_data_ptr());
+    for (const auto& drives : drives_) stack.drives.push_back(drives.mutable_data_ptr());
+    stack.preactivation = pointers(preactivation_);
     elman::cpu::rnn_forward<double>(stack);
     return {states_.back(), h_n};
   }
@@ -83,7 +95,8 @@ class Stack {
                                like(call_.input),
                                call_.hx ? like(*call_.hx) : nullptr,
                                {},
-                               lag_norms};
+                               lag_norms,
+                               pointers(drives_)};
     for (size_t i = 0; i < p.params.size(); i += p.has_biases ? 4 : 2) {
       elman::CellGradients grads{like(p.params[i]), like(p.params[i + 1]), nullptr, nullptr};
       if (p.has_biases) {
@@ -91,6 +104,18 @@ class Stack {
         grads.bias_hh = like(p.params[i + 3]);
       }
       stack.grads.push_back(grads);
+    }
+    if (wanted && p.leak.defined()) {
+      auto* const leak = static_cast<double*>(like(p.leak));
+      for (int64_t cell = 0; cell < p.cells(); ++cell)
+        stack.grads[cell].leak = leak + cell * p.hidden_size();
+    }
+    if (wanted && p.preactivation.defined()) {
+      const auto gradient =
+          torch::full({p.num_layers, shape_.rows(), shape_.features()}, NAN, torch::kDouble);
+      results.push_back(gradient);
+      for (int64_t layer = 0; layer < p.num_layers; ++layer)
+        stack.grad_preactivation.push_back(gradient[layer].mutable_data_ptr());
     }
     elman::cpu::rnn_backward<double>(stack);
     return results;
@@ -112,7 +137,7 @@ class Stack {
   elman::StackShape shape_;
   torch::Tensor batch_sizes_, offsets_, carry_scale_;
   std::vector<elman::CellParameters> cells_;
-  std::vector<torch::Tensor> masks_, states_;
+  std::vector<torch::Tensor> masks_, states_, preactivation_, drives_;
 };
 
 }  // namespace elman_test

@@ -344,6 +344,10 @@ TEST(AdaptiveTruncation, FindsAGeometricDecay) {
   EXPECT_LE(bias[length - 1].item<double>(), 0.1);
   EXPECT_GT(bias[length - 2].item<double>(), 0.1);
   EXPECT_EQ(adaptive.update(torch::ones({1, 200})), 200);
+  adaptive.set_proposal(7);
+  EXPECT_THROW(adaptive.update(torch::zeros({1, 200})), c10::ValueError);
+  EXPECT_THROW(adaptive.update(torch::full({1, 200}, std::nan(""))), c10::ValueError);
+  EXPECT_EQ(adaptive.length(), 7);
 }
 
 TEST(GradientByLag, IsThatOfASlidingWindow) {
@@ -359,6 +363,22 @@ TEST(GradientByLag, IsThatOfASlidingWindow) {
   EXPECT_NEAR(norms[0][1].item<double>(), delta.norm(2, -1).mean().item<double>(), 1e-12);
   EXPECT_EQ(norms[0][6].item<double>(), 0);
   EXPECT_EQ(norms[0][7].item<double>(), 0);
+}
+
+TEST(Stream, BurnInIsChunksWithoutALoss) {
+  for (const bool batch_first : {false, true}) {
+    elman::RNN rnn(elman::RNNOptions(3, 5).batch_first(batch_first));
+    rnn->to(torch::kDouble);
+    const int64_t dim = batch_first ? 1 : 0;
+    const Tensor steps = torch::randn({24, 2, 3}, torch::kDouble);
+    const Tensor x = batch_first ? steps.transpose(0, 1) : steps;
+    elman::Stream stream(rnn, 4, 8);
+    stream.burn_in(x.narrow(dim, 0, 20), {}, torch::ones({20}, torch::kDouble));
+    const Tensor expected = std::get<0>(rnn->forward(x)).narrow(dim, 20, 4);
+    EXPECT_TRUE(torch::allclose(stream(x.narrow(dim, 20, 4)), expected));
+    EXPECT_ERROR(stream.burn_in(x.narrow(dim, 0, 6)),
+                 "input: burn_in takes a multiple of k1 = 4 steps, got 6");
+  }
 }
 
 TEST(RandomTruncation, DrawsCutsAndFactors) {

@@ -35,6 +35,8 @@ def of_order(gradients, leaves, order):
     [
         Case(**SMALL),
         Case(**SMALL, num_layers=2, k1=1, k2=3, nonlinearity="sigmoid"),
+        Case(**SMALL, num_layers=2, k1=1, k2=3, nonlinearity="softplus"),
+        Case(**SMALL, k1=1, k2=3, nonlinearity="identity"),
         Case(**SMALL, num_layers=2, k1=2, k2=2, bidirectional=True, batch_first=True, bias=False),
         Case(**SMALL, num_layers=2, k1=1, k2=2, lengths=(4, 2)),
         Case(**SMALL, num_layers=2, k1=2, k2=3, reset=True, carry_scale="rows"),

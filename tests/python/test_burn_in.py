@@ -105,3 +105,24 @@ def test_forgetting_length_says_what_is_wrong():
         elman.forgetting_length(rnn, x, tolerance="small")
     with pytest.raises(RuntimeError, match="3"):
         elman.forgetting_length(rnn, torch.zeros(6, 4))
+
+
+@pytest.mark.parametrize("form", ["rate", "current"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_leaky_networks(form, layers):
+    torch.manual_seed(0)
+    rnn = elman.LeakyRNN(3, 8, layers, alpha=0.3, form=form, dtype=torch.float64)
+    x = torch.randn(24, 2, 3, dtype=torch.float64)
+    p = torch.randn((24, 2, 8) if layers == 1 else (2, 24, 2, 8), dtype=torch.float64)
+    stream = elman.Stream(rnn, 4, 8)
+    stream.burn_in(x[:20], preactivation=p[..., :20, :, :])
+    with torch.no_grad():
+        expected, h_n = rnn(x, preactivation=p)
+    torch.testing.assert_close(stream(x[20:], preactivation=p[..., 20:, :, :]), expected[20:])
+    torch.testing.assert_close(stream.state, h_n)
+    # What leaks is remembered for longer.
+    x = torch.randn(3000, 3, dtype=torch.float64)
+    slow = elman.LeakyRNN(3, 8, layers, alpha=0.05, form=form, dtype=torch.float64)
+    slow.load_state_dict(rnn.state_dict() | {"alpha": slow.alpha})
+    lengths = [elman.forgetting_length(r, x, tolerance=1e-6) for r in (rnn, slow)]
+    assert lengths[0] * 2 < lengths[1] < 3000

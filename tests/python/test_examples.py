@@ -11,14 +11,17 @@ import matplotlib
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+TRAINING = ["adaptive", "digits", "episodes", "forecaster", "language_model"]
+NEUROSCIENCE = ["dale", "decision", "low_rank", "speed"]
+PROGRAMS = TRAINING + NEUROSCIENCE
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a training program with arguments, as `python` would; returns what it printed."""
+    """Runs a program with arguments, as `python` would; returns what it printed."""
 
     def run_program(name: str, *arguments: str) -> str:
-        path = EXAMPLES / "training" / f"{name}.py"
+        (path,) = EXAMPLES.glob(f"*/{name}.py")
         monkeypatch.syspath_prepend(path.parent)
         monkeypatch.setattr(sys, "argv", [str(path), *arguments])
         with matplotlib.rc_context():
@@ -49,6 +52,20 @@ def number(pattern: str, text: str) -> float:
 
 def test_digits_are_read(run_quick):
     assert number(r"test accuracy: ([\d.]+)%", run_quick("digits")) > 95
+
+
+def test_the_amplifier_is_learnt(run_quick, tmp_path):
+    output = run_quick("amplifier")
+    assert number(r"error of the riff: ([\d.]+) %", output) < 25
+    assert number(r"real-time factor: (\d+)", output) > 0
+    for name in ("amplifier.safetensors", "riff_dry.wav", "riff_amplifier.wav", "riff_network.wav"):
+        assert (tmp_path / name).is_file()
+
+
+def test_the_pole_is_balanced(run_quick, tmp_path):
+    output = run_quick("balance")
+    assert number(r"kept the pole up for 10 s in (\d+) of 20 runs", output) >= 15
+    assert (tmp_path / "balance.safetensors").is_file()
 
 
 def test_memory_finds_the_way(run_quick):
@@ -82,12 +99,65 @@ def test_truncation_adapts_to_the_task(run_quick):
         assert last > text
 
 
-@pytest.mark.parametrize("name", ["adaptive", "digits", "episodes", "forecaster", "language_model"])
+def test_a_leaky_network_decides(run_quick):
+    output = run_quick("decision")
+    assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
+    assert 0 < number(r"75% left at a coherence of (\S+)", output) < 0.4
+
+
+def test_signs_and_connections_are_kept(run_quick):
+    output = run_quick("dale")
+    assert number(r"wrong sign, at most in \d+ steps: (\d+)", output) == 0
+    assert number(r"where no connection is: (\d+)", output) == 0
+    assert number(r"weights changed by ([\d.]+)", output) > 0.05
+    assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
+
+
+def test_the_rank_is_kept(run_quick):
+    output = run_quick("low_rank")
+    assert number(r"rank of W_h after training: (\d+)", output) == 2
+    assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
+
+
+def test_the_loop_computes_the_same(run_quick):
+    output = run_quick("speed")
+    assert number(r"20 steps: .* ratio (\S+);", output) > 0
+    assert number(r"40 steps: .*outputs differ by (\S+)", output) < 1e-5
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_help(run, name, capsys):
     with pytest.raises(SystemExit) as end:
         run(name, "--help")
     assert end.value.code == 0
     assert "--quick" in capsys.readouterr().out
+
+
+PACKAGES = ["matplotlib", "tqdm", "sklearn", "statsmodels"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--quick"]], ids=["help", "run"])
+def test_missing_packages_stop_a_run_with_their_name_and_no_help(arguments):
+    hide = f"import sys; sys.modules.update(dict.fromkeys({PACKAGES}))"
+    path = EXAMPLES / "training" / "digits.py"
+    run = f"sys.argv = ['digits.py', *{arguments}]; sys.path.insert(0, {str(path.parent)!r})"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import runpy; {hide}; {run}; runpy.run_path({str(path)!r}, run_name='__main__')",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if arguments == ["--help"]:
+        assert done.returncode == 0, done.stderr
+        assert "--quick" in done.stdout
+    else:
+        assert done.returncode != 0
+        assert (
+            "sklearn.datasets is missing: pip install -r examples/requirements.txt" in done.stderr
+        )
 
 
 def test_processes_together_learn_what_one_does_alone():

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import sys
 
 import elman
 import matplotlib
@@ -188,13 +189,40 @@ def test_what_does_not_decay_gets_max_length():
     for norms in (
         torch.ones(1, 10),
         geometric(1.1, 10),
-        torch.zeros(1, 10),
         torch.tensor([[1.0]]),
-        torch.tensor([[1.0, 0.5, math.nan, 0.1]]),
-        torch.tensor([[math.inf, 0.5, 0.2, 0.1]]),
         geometric(0.99, 10),  # decays, but not within the lags given
     ):
         assert elman.AdaptiveTruncation(0.01, 77).update(norms) == 77
+
+
+@pytest.mark.parametrize(
+    "norms, complaint",
+    [
+        (torch.zeros(1, 10), "norms must not be all zero"),
+        (torch.tensor([[1.0, 0.5, math.nan, 0.1]]), "norms must be finite"),
+        (torch.tensor([[math.inf, 0.5, 0.2, 0.1]]), "norms must be finite"),
+        (torch.tensor([[1.0, 0.5, 0.2], [1.0, math.nan, 0.2]]), "norms must be finite"),
+    ],
+)
+def test_no_gradient_to_go_by_is_an_error_and_changes_nothing(norms, complaint):
+    adaptive = elman.AdaptiveTruncation(0.01, 77)
+    adaptive.load_state_dict({"length": 5})
+    with pytest.raises(ValueError, match=complaint):
+        adaptive.update(norms)
+    assert adaptive.length == 5
+
+
+@pytest.mark.parametrize("name", ["tolerance", "max_length", "hysteresis"])
+def test_settings_are_read_only(name):
+    adaptive = elman.AdaptiveTruncation(0.01, 77)
+    with pytest.raises(AttributeError):
+        setattr(adaptive, name, 3)
+
+
+def test_a_missing_matplotlib_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="needs matplotlib: pip install"):
+        elman.plot_gradient_by_lag(geometric(0.5, 20))
 
 
 def test_zeros_are_left_out_of_the_fit():

@@ -68,7 +68,10 @@ DEFECTS = {
     "another dtype": (torch.Tensor.double, "must have the input's dtype Float and device cpu, got"),
     "another device": (lambda x: x.to("meta"), "must have the input's dtype .* cpu, got .* meta"),
     "sparse": (torch.Tensor.to_sparse, r"must be a dense \(strided\) tensor, got layout Sparse"),
-    "one step less": (lambda x: x[..., :2, :, :], r"must have (the input's )?shape \["),
+    "one step less": (
+        lambda x: x[..., :2, :, :] if x.dim() > 2 else x[:1],
+        r"must have (the input's )?shape \[",
+    ),
     "one column less": (lambda x: x[..., :-1], r"must have (the input's )?shape \["),
     "one dimension more": (lambda x: x[None], "must have "),
     "nothing in it": (lambda x: x[:0], r"must have (the input's )?shape \["),

@@ -67,8 +67,9 @@ def test_bidirectional_batch_first_with_hx(form):
 
 
 @pytest.mark.parametrize("form", DYNAMIC_FORMS)
-def test_unbatched_without_bias(form):
-    rnn = elman.RNN(4, 6, nonlinearity="sigmoid", bias=False)
+@pytest.mark.parametrize("nonlinearity", ["sigmoid", "softplus", "identity"])
+def test_unbatched_without_bias(form, nonlinearity):
+    rnn = elman.RNN(4, 6, nonlinearity=nonlinearity, bias=False)
     model = export(rnn, (torch.randn(7, 4),), {"input": {0: T}}, form)
     assert_runs(model, rnn, (torch.randn(9, 4),))
 
@@ -114,12 +115,21 @@ def test_cell_and_network():
     assert_runs(model, module, (torch.randn(9, 2, 4), torch.randn(2, 4)))
 
 
-@pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
-def test_a_cell_is_two_gemm(name):
+@pytest.mark.parametrize(
+    ("name", "ops"),
+    [
+        ("tanh", ["Tanh"]),
+        ("relu", ["Relu"]),
+        ("sigmoid", ["Sigmoid"]),
+        ("softplus", ["Greater", "Softplus", "Where"]),
+        ("identity", []),
+    ],
+)
+def test_a_cell_is_two_gemm(name, ops):
     cell = elman.RNNCell(4, 6, nonlinearity=name)
     args = (torch.randn(3, 4), torch.randn(3, 6))
     model = export(cell, args, {"input": {0: B}, "hx": {0: B}})
-    assert sorted(op_types(model)) == sorted(["Gemm", "Gemm", "Add", name.capitalize()])
+    assert sorted(op_types(model)) == sorted(["Gemm", "Gemm", "Add", *ops])
     assert_runs(model, cell, (torch.randn(5, 4), torch.randn(5, 6)))
 
 

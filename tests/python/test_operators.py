@@ -3,6 +3,7 @@ brute force."""
 
 import itertools
 
+import elman
 import oracle
 import pytest
 import torch
@@ -234,7 +235,7 @@ def test_saved_layers_may_lie_anywhere():
     input, hx, params, bias, layers, dropout, train, bidirectional, batch_first = sample.args()
     step_options = {"batch_sizes": None, "reset": None, "nonlinearity": "tanh"}
     with torch.no_grad():
-        output, _, states, masks = torch.ops.elman._rnn_forward(
+        output, _, states, masks, drives = torch.ops.elman._rnn_forward(
             *(input, hx, params, bias, layers, dropout, train, bidirectional, batch_first),
             k1=2,
             k2=4,
@@ -246,12 +247,12 @@ def test_saved_layers_may_lie_anywhere():
 
         def backward(states, masks):
             return torch.ops.elman._rnn_backward(
-                *(sample.grad_output, sample.grad_h_n, output, states, masks, input, hx, params),
-                *(bias, layers, bidirectional, batch_first),
+                *(sample.grad_output, sample.grad_h_n, output, states, masks, drives),
+                *(input, hx, params, bias, layers, dropout, train, bidirectional, batch_first),
                 k1=2,
                 k2=4,
                 carry_scale=None,
-                output_mask=[True] * len(sample.leaves()),
+                output_mask=[True] * len(sample.leaves()) + [False, False],
                 **step_options,
             )
 
@@ -297,6 +298,25 @@ def test_results_are_no_views_of_each_other_or_of_the_arguments():
         sample = make(case)
         storages = [t.untyped_storage().data_ptr() for t in (*sample.run(), *sample.leaves())]
         assert len(set(storages)) == len(storages)
+
+
+def test_softplus_is_exact_far_from_zero_in_every_engine():
+    """torch's own softplus is the identity from 20 on, which float64 sees."""
+    x = torch.tensor([[-800.0], [-30.0], [-1e-3], [0.5], [19.0], [21.0], [33.0], [900.0]])
+    x = x.double().requires_grad_()
+    cell = elman.RNNCell(1, 1, bias=False, nonlinearity="softplus", dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight_ih.fill_(1)
+    expected = torch.logaddexp(x, torch.zeros_like(x)).detach()
+    fused = cell(x)
+    tangents = torch.func.jvp(cell, (x.detach(),), (torch.ones_like(x),))  # composite
+    exported = elman.decompose(torch.export.export(cell, (x.detach(),))).module()(x.detach())
+    for h in (fused, tangents[0], exported):
+        torch.testing.assert_close(h, expected, rtol=1e-15, atol=0)
+    slopes = torch.sigmoid(x).detach()
+    (grad,) = torch.autograd.grad(fused.sum(), x)
+    for slope in (grad, tangents[1]):
+        torch.testing.assert_close(slope, slopes, rtol=4e-15, atol=0)
 
 
 def test_nan_passes_and_stays_in_its_row():

@@ -26,6 +26,16 @@ def test_another_torch_is_refused_and_both_versions_are_named():
         _library.check_torch_version("2.11.0", "2.15.0+cu132", "0.1.0")
 
 
+def test_a_wheel_for_several_versions_takes_the_library_of_the_one_that_is_installed(tmp_path):
+    for version in ("2.11.0", "2.15.0"):
+        (tmp_path / f"torch-{version}").mkdir()
+    assert _library.prefix_for(tmp_path, "2.11.0+cpu") == tmp_path / "torch-2.11.0"
+    assert _library.prefix_for(tmp_path, "2.15.0") == tmp_path / "torch-2.15.0"
+    _library.check_torch_version("2.11.0 2.15.0", "2.15.0+cu132", "0.1.0")
+    with pytest.raises(ImportError, match=r"with torch 2\.11\.0, 2\.15\.0, but torch 2\.12\.1 is"):
+        _library.check_torch_version("2.11.0 2.15.0", "2.12.1", "0.1.0")
+
+
 def import_copy(tmp_path, **changes):
     """Imports a copy of the package in a new process; `changes` are new contents of files, None for
     removal."""

@@ -107,3 +107,11 @@ def test_errors_of_load_state_dict():
         stream.load_state_dict({**state, "state": state["state"].int()})
     with error(RuntimeError, "'ended' must have dtype Bool, got Float"):
         stream.load_state_dict({**state, "ended": state["ended"].float()})
+
+
+@pytest.mark.parametrize("name", ["k1", "k2"])
+def test_lengths_are_read_only(name):
+    stream = elman.Stream(elman.RNN(3, 4), 2, 6)
+    with pytest.raises(AttributeError):
+        setattr(stream, name, 30)
+    assert (stream.k1, stream.k2) == (2, 6)

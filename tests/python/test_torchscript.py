@@ -58,6 +58,8 @@ MODULES = {
     "ModuleList": Layers,
     "RNN": lambda: elman.RNN(4, 6),
     "RNN, everything": lambda: elman.RNN(4, 6, 2, "relu", False, True, 0.0, True, truncation=2),
+    "softplus": lambda: elman.RNN(4, 6, 2, "softplus", bidirectional=True, truncation=2),
+    "identity": lambda: elman.RNN(4, 6, nonlinearity="identity"),
     "sliding": lambda: elman.RNN(4, 6, 2, nonlinearity="sigmoid", truncation=(1, 3)),
     "Sequential": lambda: torch.nn.Sequential(torch.nn.Linear(4, 4), elman.RNN(4, 6)),
     "Tagger": Tagger,
@@ -190,7 +192,8 @@ def test_one_to_many_scripted():
 
 
 def test_cell_is_scriptable_as_it_is():
-    for cell in (elman.RNNCell(4, 6, nonlinearity="sigmoid"), elman.RNNCell(4, 6, bias=False)):
+    cells = [elman.RNNCell(4, 6, nonlinearity=name) for name in ("sigmoid", "softplus", "identity")]
+    for cell in (*cells, elman.RNNCell(4, 6, bias=False)):
         scripted = save_and_load(torch.jit.script(cell))
         x, hx = torch.randn(3, 4), torch.randn(3, 6)
         assert_close(scripted(x), cell(x))
@@ -203,7 +206,7 @@ def test_errors_in_script_name_the_argument():
         scripted(torch.randn(5, 3, 5))
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 def test_trace_runs_at_another_length():
     rnn = elman.RNN(4, 6, 2, truncation=(1, 3))
     traced = torch.jit.trace(rnn, torch.randn(5, 3, 4))
@@ -348,7 +351,7 @@ def test_a_replaced_forward_is_compiled():
     assert_close(torch.jit.script(Parent(rnn))(x), rnn(x)[0])
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 def test_tracing_compiles_nothing():
     rnn = elman.RNN(4, 6)
     rnn.register_forward_hook(lambda module, args, output: (2 * output[0], output[1]))

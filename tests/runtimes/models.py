@@ -166,8 +166,10 @@ def _stacked(form: str, fixed: bool = False) -> Model:
     return _rnn("2 layers, both directions, batch first, hx", form=form, fixed=fixed, **options)
 
 
+_NONLINEARITIES = ("tanh", "relu", "sigmoid", "softplus", "identity")
+
 MODELS = [
-    *(_rnn(f"{name}, no hx", nonlinearity=name) for name in ("tanh", "relu", "sigmoid")),
+    *(_rnn(f"{name}, no hx", nonlinearity=name) for name in _NONLINEARITIES),
     _rnn("tanh, no hx, fixed T and B", fixed=True),
     _stacked("Scan"),
     _rnn("float64", dtype=torch.float64),
@@ -185,19 +187,16 @@ MODELS = [
         _x,
         _X,
     ),
-    *(_cell(name) for name in ("tanh", "relu", "sigmoid")),
+    *(_cell(name) for name in _NONLINEARITIES),
     _SMALL_CELL,
     *(
         _rnn(f"{name}, no hx, fixed T and B", form="unrolled", fixed=True, nonlinearity=name)
-        for name in ("tanh", "relu", "sigmoid")
+        for name in _NONLINEARITIES
     ),
     _stacked("unrolled", fixed=True),
     _decaying("unrolled", fixed=True),
     _packed("unrolled"),
-    *(
-        _rnn(f"{name}, no hx", form="RNN", nonlinearity=name)
-        for name in ("tanh", "relu", "sigmoid")
-    ),
+    *(_rnn(f"{name}, no hx", form="RNN", nonlinearity=name) for name in _NONLINEARITIES),
     _rnn("tanh, no hx, fixed T and B", form="RNN", fixed=True),
     _stacked("RNN"),
     _rnn("float64", form="RNN", dtype=torch.float64),

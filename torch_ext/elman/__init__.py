@@ -27,6 +27,8 @@ from elman.decompose import decompose  # noqa: E402
 from elman.forgetting_length import forgetting_length  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
+from elman.leaky_rnn import LeakyRNN  # noqa: E402
+from elman.leaky_rnn_cell import LeakyRNNCell  # noqa: E402
 from elman.load_from import load_from  # noqa: E402
 from elman.network import Network  # noqa: E402
 from elman.packing import pack_padded_sequence, pad_packed_sequence  # noqa: E402
@@ -41,6 +43,8 @@ __all__ = [
     "RNN",
     "AdaptiveTruncation",
     "Conversion",
+    "LeakyRNN",
+    "LeakyRNNCell",
     "Network",
     "RNNCell",
     "Stepper",

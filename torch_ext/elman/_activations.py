@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["ACTIVATIONS", "OF_TORCH", "check_nonlinearity"]
+__all__ = ["ACTIVATIONS", "OF_TORCH", "activate", "check_nonlinearity"]
 
 
 class Activation(NamedTuple):
@@ -37,6 +37,20 @@ ACTIVATIONS = {
 
 #: Those that torch.nn.RNN and torch.nn.RNNCell have.
 OF_TORCH = ("tanh", "relu")
+
+
+def activate(nonlinearity: str, a: Tensor) -> Tensor:
+    """f(a) where TorchScript, which cannot read the list, is to compile it."""
+    if nonlinearity == "tanh":
+        return torch.tanh(a)
+    if nonlinearity == "relu":
+        return torch.relu(a)
+    if nonlinearity == "sigmoid":
+        return torch.sigmoid(a)
+    if nonlinearity == "softplus":
+        return torch.nn.functional.softplus(a, threshold=40)
+    assert nonlinearity == "identity"
+    return a
 
 
 def check_nonlinearity(nonlinearity: str) -> None:

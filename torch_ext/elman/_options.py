@@ -1,11 +1,38 @@
 """The options that elman's modules have in common."""
 
 import operator
+from typing import TypedDict
 
-__all__ = ["Truncation", "parse_truncation"]
+import torch
+from torch.types import Device
+
+__all__ = ["RNNArguments", "Truncation", "parse_truncation"]
 
 #: None is full BPTT; k is TBPTT(k, k); (k1, k2) is TBPTT(k1, k2).
 Truncation = None | int | tuple[int, int]
+
+
+class RNNArguments(TypedDict, total=False):
+    """What `RNN` takes beside its sizes, for modules that hand it on."""
+
+    num_layers: int
+    nonlinearity: str
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    device: Device
+    dtype: torch.dtype | None
+    truncation: Truncation
+    # of LeakyRNN
+    alpha: float | torch.Tensor | None
+    tau: float | torch.Tensor | None
+    dt: float | None
+    learn_alpha: bool
+    form: str
+    noise: float
+    noise_in_eval: bool
+    generator: torch.Generator | None
 
 
 def parse_truncation(truncation: Truncation, bidirectional: bool) -> tuple[int, int]:

@@ -62,24 +62,31 @@ def _check_batched(name: str, input: Tensor, dim: int) -> None:
         )
 
 
-def _rnn(func, input, hx, params, *options, reset=None, carry_scale=None, **kwargs):
+def _rnn(
+    func, input, hx, params, *options, reset=None, carry_scale=None, preactivation=None, **kwargs
+):
     """elman::rnn. options: has_biases, ..., batch_first; one sample is unbatched."""
     _check_batched("input", input, 3)
     batch = 0 if options[-1] else 1
     copies, dims = _for_each(input.size(batch), params)
 
-    def run(x, h, params, reset, scale):
-        return func(x, h, params, *options, reset=reset, carry_scale=scale, **kwargs)
+    def run(x, h, params, reset, scale, added):
+        each = {"reset": reset, "carry_scale": scale, "preactivation": added}
+        return func(x, h, params, *options, **each, **kwargs)
 
     def rows_of(value):
         return None if value is None or value.dim() == 1 else batch
 
-    in_dims = (batch, None if hx is None else 1, dims, rows_of(reset), rows_of(carry_scale))
+    layers = 0 if preactivation is None else preactivation.dim() - input.dim()
+    in_dims = (
+        *(batch, None if hx is None else 1, dims, rows_of(reset), rows_of(carry_scale)),
+        None if preactivation is None else batch + layers,
+    )
     run = torch.func.vmap(run, in_dims=in_dims, out_dims=(batch, 1), randomness="different")
-    return run(input, hx, copies, reset, carry_scale)
+    return run(input, hx, copies, reset, carry_scale, preactivation)
 
 
-def _rnn_data(func, data, batch_sizes, hx, params, *options, **kwargs):
+def _rnn_data(func, data, batch_sizes, hx, params, *options, preactivation=None, **kwargs):
     """elman::rnn.data: sequence by sequence, since they are of different lengths."""
     sequences = int(batch_sizes[0])
     copies, dims = _for_each(sequences, params)
@@ -90,23 +97,25 @@ def _rnn_data(func, data, batch_sizes, hx, params, *options, **kwargs):
         own = [copy if dim is None else copy[b] for copy, dim in zip(copies, dims, strict=True)]
         one = torch.ones_like(mine, device="cpu")
         h = None if hx is None else hx[:, b : b + 1]
-        output, h_n = func(data[mine.to(data.device)], one, h, own, *options, **kwargs)
+        mine = mine.to(data.device)
+        added = None if preactivation is None else preactivation.index_select(-2, mine)
+        output, h_n = func(data[mine], one, h, own, *options, preactivation=added, **kwargs)
         outputs.append(output)
         states.append(h_n)
     order = torch.cat(rows).argsort().to(data.device)
     return torch.cat(outputs)[order], torch.cat(states, 1)
 
 
-def _rnn_cell(func, input, hx, *params, **kwargs):
+def _rnn_cell(func, input, hx, *params, preactivation=None, **kwargs):
     """elman::rnn_cell."""
     _check_batched("input", input, 2)
     copies, dims = _for_each(input.size(0), list(params))
 
-    def run(x, h, params):
-        return func(x, h, *params, **kwargs)
+    def run(x, h, params, added):
+        return func(x, h, *params, preactivation=added, **kwargs)
 
-    in_dims = (0, None if hx is None else 0, dims)
-    return torch.func.vmap(run, in_dims=in_dims)(input, hx, copies)
+    in_dims = (0, None if hx is None else 0, dims, None if preactivation is None else 0)
+    return torch.func.vmap(run, in_dims=in_dims)(input, hx, copies, preactivation)
 
 
 @on_import("torch.nn.utils._expanded_weights.expanded_weights_impl")

@@ -3,12 +3,15 @@
 What a network is made of stands here once: directions, layers, packed rows. How one cell runs over
 its sequence is an argument, `run`, so that each form of an export is one function:
 
-    run(x: [T, B, I], state: [B, H], cell, reset: [T, B] or None) -> ([T, B, H], final: [B, H])
+    run(x: [T, B, I], state: [B, H], cell, reset: [T, B] or None, added: [T, B, H] or None)
+        -> (outputs: [T, B, H], states: [T, B, H], final: [B, H])
+
+`added` is the preactivation. The states are the outputs but for a leaky cell in the current form.
 
 For inference only: truncation and `carry_scale` leave no trace.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,24 +28,48 @@ class Cell(NamedTuple):
     b_ih: Tensor | None  # [H]
     b_hh: Tensor | None  # [H]
     nonlinearity: str
+    leak: Tensor | None = None  # [H]
+    leak_form: str = "rate"
 
-    def project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor, added: Tensor | None) -> Tensor:
         """What does not depend on the state, for all steps at once: [..., I] -> [..., H]."""
         projected = torch.matmul(x, self.w_ih.t())
-        return projected if self.b_ih is None else projected + (self.b_ih + self.b_hh)
+        if self.b_ih is not None:
+            projected = projected + (self.b_ih + self.b_hh)
+        return projected if added is None else projected + added
 
-    def step(self, projected: Tensor, state: Tensor, w_hh_t: Tensor, reset: Tensor | None = None):
-        """One step: projected, state: [B, H]; w_hh_t: [H, H], transposed; reset: [B, 1]."""
+    @property
+    def constants(self) -> list[Tensor]:
+        """What each step needs beside its input: w_hh transposed, and the leak if there is one."""
+        return [self.w_hh.t(), *([] if self.leak is None else [self.leak])]
+
+    def step(
+        self,
+        projected: Tensor,
+        state: Tensor,
+        constants: Sequence[Tensor],
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One step: projected, state: [B, H]; reset: [B, 1]. Returns the new state and output."""
+        f = ACTIVATIONS[self.nonlinearity].plain
+        w_hh_t, *leak = constants
+        current = self.leak_form == "current"
         if reset is not None:
             state = state.masked_fill(reset, 0)
         # In this order: OpenVINO 2026.4 adds wrongly inside of a loop if the product comes second.
-        return ACTIVATIONS[self.nonlinearity].plain(torch.mm(state, w_hh_t) + projected)
+        a = torch.mm(f(state) if current else state, w_hh_t) + projected
+        new = a if current else f(a)
+        if leak:
+            new = (1 - leak[0]) * state + leak[0] * new
+        return new, f(new) if current else new
 
 
-Run = Callable[[Tensor, Tensor, Cell, Tensor | None], tuple[Tensor, Tensor]]
+Run = Callable[[Tensor, Tensor, Cell, Tensor | None, Tensor | None], tuple[Tensor, Tensor, Tensor]]
 
 
-def unrolled(x: Tensor, state: Tensor, cell: Cell, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+def unrolled(
+    x: Tensor, state: Tensor, cell: Cell, reset: Tensor | None, added: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Each step by itself; the number of steps is that of the example and stays so."""
     steps = x.size(0)
     if not isinstance(steps, int) and not steps.node.is_constant():
@@ -50,14 +77,15 @@ def unrolled(x: Tensor, state: Tensor, cell: Cell, reset: Tensor | None) -> tupl
             "elman: the unrolled form has a fixed number of steps, but the program's is dynamic; "
             "export it with a fixed number of steps, or take another form"
         )
-    projected = cell.project(x)
-    w_hh_t = cell.w_hh.t()
-    states = []
+    projected = cell.project(x, added)
+    outputs, states = [], []
     for t in range(int(steps)):
         reset_t = None if reset is None else reset[t].unsqueeze(1)
-        state = cell.step(projected[t], state, w_hh_t, reset_t)
+        state, output = cell.step(projected[t], state, cell.constants, reset_t)
         states.append(state)
-    return torch.stack(states), state
+        outputs.append(output)
+    made = torch.stack(outputs)
+    return made, torch.stack(states) if cell.leak_form == "current" else made, state
 
 
 def _reversed(x: Tensor) -> Tensor:
@@ -66,7 +94,7 @@ def _reversed(x: Tensor) -> Tensor:
     return x.index_select(0, steps - 1 - torch.arange(steps, device=x.device))
 
 
-class _Padded:
+class Padded:
     """Dense sequences: all of T steps."""
 
     def reverse(self, x: Tensor) -> Tensor:
@@ -76,7 +104,7 @@ class _Padded:
         return final
 
 
-class _Packed:
+class Packed:
     """Rows as a PackedSequence has them, padded for the run and packed again.
 
     No step beyond a sequence's length is ever read, so nothing has to be masked: the padding comes
@@ -120,124 +148,42 @@ def _reversed_reset(reset: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(reset[:1]), _reversed(reset)[:-1]])
 
 
-def _network(run, layout, x, hx, params, has_biases, layers, directions, nonlinearity, reset=None):
-    """x: [T, B, I]; hx, h_n: [L*D, B, H]; output: [T, B, D*H]."""
-    weights = 4 if has_biases else 2
+class Stack(NamedTuple):
+    """What a network is made of."""
+
+    params: list[Tensor]
+    has_biases: bool
+    layers: int
+    directions: int
+    nonlinearity: str
+    leak: Tensor | None  # [L*D, H]
+    leak_form: str
+
+    def cell(self, i: int) -> Cell:
+        """Layer i // directions in direction i % directions."""
+        weights = 4 if self.has_biases else 2
+        own = self.params[i * weights : (i + 1) * weights]
+        own = own if self.has_biases else [*own, None, None]
+        leak = None if self.leak is None else self.leak[i].to(own[0].dtype)
+        return Cell(*own, self.nonlinearity, leak, self.leak_form)
+
+
+def network(run, layout, x, hx, stack: Stack, reset=None, added=None):
+    """x: [T, B, I]; hx, h_n: [L*D, B, H]; added: [L, T, B, D*H] or None; output: [T, B, D*H]."""
     finals = []
-    for layer in range(layers):
+    for layer in range(stack.layers):
         outputs = []
-        for direction in range(directions):
-            i = layer * directions + direction
-            own = params[i * weights : (i + 1) * weights]
-            cell = Cell(*(own if has_biases else [*own, None, None]), nonlinearity)
-            if direction == 0:
-                states, final = run(x, hx[i], cell, reset)
-            else:
+        for direction in range(stack.directions):
+            i = layer * stack.directions + direction
+            cell, given, borders, own = stack.cell(i), x, reset, None
+            if added is not None:
+                own = added[layer].tensor_split(stack.directions, 2)[direction]
+            if direction == 1:
+                given = layout.reverse(x)
+                own = None if own is None else layout.reverse(own)
                 borders = None if reset is None else _reversed_reset(reset)
-                states, final = run(layout.reverse(x), hx[i], cell, borders)
+            output, states, final = run(given, hx[i], cell, borders, own)
             finals.append(layout.final(states, final))
-            outputs.append(states if direction == 0 else layout.reverse(states))
-        x = outputs[0] if directions == 1 else torch.cat(outputs, 2)
+            outputs.append(output if direction == 0 else layout.reverse(output))
+        x = outputs[0] if stack.directions == 1 else torch.cat(outputs, 2)
     return x, torch.stack(finals)
-
-
-def _zeros(batch: int, w_hh: Tensor) -> Tensor:
-    """[B, H], the state that a call without one starts from.
-
-    Not `new_zeros`: tract refuses the ConstantOfShape that it becomes in an export (of float64,
-    as it says).
-    """
-    return w_hh.new_full((batch, w_hh.size(0)), 0.0)
-
-
-def check_inference(input: Tensor, num_layers: int = 1, dropout: float = 0, train: bool = False):
-    """Refuses what an export for inference cannot hold."""
-    if input.is_complex():
-        raise RuntimeError(f"elman: an export has no complex numbers, got {input.dtype}")
-    if train and dropout > 0 and num_layers > 1:
-        raise RuntimeError(
-            "elman: an export has no dropout, but the model is in training mode with dropout "
-            f"{dropout}; call model.eval() before the export"
-        )
-
-
-def decompositions(run: Run) -> dict[torch._ops.OpOverload, Callable]:
-    """What elman's operators become, each cell run over its sequence by `run`."""
-
-    def rnn(
-        input,
-        hx,
-        params,
-        has_biases,
-        num_layers,
-        dropout,
-        train,
-        bidirectional,
-        batch_first,
-        *,
-        nonlinearity="tanh",
-        k1=0,
-        k2=0,
-        reset=None,
-        carry_scale=None,
-    ):
-        check_inference(input, num_layers, dropout, train)
-        directions = 2 if bidirectional else 1
-        batched = input.dim() == 3
-        if not batched:
-            input, hx = input.unsqueeze(1), None if hx is None else hx.unsqueeze(1)
-            reset = None if reset is None else reset.unsqueeze(1)
-        elif batch_first:
-            input = input.transpose(0, 1)
-            reset = None if reset is None else reset.transpose(0, 1)
-        if hx is None:
-            hx = [_zeros(input.size(1), params[1])] * (num_layers * directions)
-        output, h_n = _network(
-            *(run, _Padded(), input, hx, params, has_biases, num_layers, directions, nonlinearity),
-            reset=reset,
-        )
-        if not batched:
-            return output.squeeze(1), h_n.squeeze(1)
-        return (output.transpose(0, 1) if batch_first else output), h_n
-
-    def rnn_data(
-        data,
-        batch_sizes,
-        hx,
-        params,
-        has_biases,
-        num_layers,
-        dropout,
-        train,
-        bidirectional,
-        *,
-        nonlinearity="tanh",
-        k1=0,
-        k2=0,
-    ):
-        check_inference(data, num_layers, dropout, train)
-        directions = 2 if bidirectional else 1
-        packed = _Packed(batch_sizes, data.size(0), hx.size(1))
-        output, h_n = _network(
-            *(run, packed, packed.pad(data), hx, params),
-            *(has_biases, num_layers, directions, nonlinearity),
-        )
-        return packed.pack(output), h_n
-
-    def rnn_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None, *, nonlinearity="tanh"):
-        check_inference(input)
-        batched = input.dim() == 2
-        if not batched:
-            input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(0)
-        if hx is None:
-            hx = _zeros(input.size(0), w_hh)
-        products = [torch.nn.functional.linear(input, w_ih, b_ih)]
-        products.append(torch.nn.functional.linear(hx, w_hh, b_hh))
-        state = ACTIVATIONS[nonlinearity].plain(products[0] + products[1])
-        return state if batched else state.squeeze(0)
-
-    return {
-        torch.ops.elman.rnn.default: rnn,
-        torch.ops.elman.rnn.data: rnn_data,
-        torch.ops.elman.rnn_cell.default: rnn_cell,
-    }

@@ -14,9 +14,11 @@ from torch.nn.modules import module as torch_module
 
 __all__ = ["Receiver", "call", "is_plain", "receiver_of"]
 
-#: (input, hx, reset, carry_scale) -> (output, h_n), in the place of RNN.forward's operator.
+#: (input, hx, reset, carry_scale, preactivation) -> (output, h_n), in the place of RNN.forward's
+#: operator.
 Receiver = Callable[
-    [Tensor, Tensor | None, Tensor | None, Tensor | None], tuple[Tensor, Tensor | None]
+    [Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    tuple[Tensor, Tensor | None],
 ]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch._jit_internal import is_ignored_fn
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["BareNetwork", "BareRNN", "ScriptMethod", "prepare"]
+__all__ = ["BareLeakyRNN", "BareNetwork", "BareRNN", "ScriptMethod", "call_overload", "prepare"]
 
 
 class ScriptMethod:
@@ -58,6 +58,14 @@ def prepare(
     twin = twin_class.__new__(twin_class)
     vars(twin).update(vars(module), __overloads__={})
     return twin
+
+
+def call_overload(script, input, hx, reset, carry_scale, preactivation):
+    """A scripted `RNN` or `LeakyRNN` inside of another module, called from Python."""
+    last = () if preactivation is None else (preactivation,)
+    if isinstance(input, PackedSequence):
+        return script.forward__1(input, hx, *last)
+    return script.forward__0(input, hx, reset, carry_scale, *last)
 
 
 def _check_own_forward(module: torch.nn.Module) -> None:
@@ -143,6 +151,68 @@ def rnn_packed(
     return packed, self.permute_hidden(h_n, unsorted_indices)
 
 
+def leaky_rnn_padded(
+    self,
+    input: Tensor,
+    hx: Tensor | None = None,
+    reset: Tensor | None = None,
+    carry_scale: Tensor | None = None,
+    preactivation: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`LeakyRNN.forward` with padded input."""
+    directions = 2 if self.bidirectional else 1
+    leak, p = self._leak_and_noise(input, preactivation, self.num_layers, directions)
+    return torch.ops.elman.rnn(
+        input,
+        hx,
+        self._flat_weights,
+        self.bias,
+        self.num_layers,
+        self.dropout,
+        self.training,
+        self.bidirectional,
+        self.batch_first,
+        nonlinearity=self.nonlinearity,
+        k1=self._k1,
+        k2=self._k2,
+        reset=reset,
+        carry_scale=carry_scale,
+        leak=leak,
+        leak_form=self.form,
+        preactivation=p,
+    )
+
+
+def leaky_rnn_packed(
+    self, input: PackedSequence, hx: Tensor | None = None, preactivation: Tensor | None = None
+) -> tuple[PackedSequence, Tensor]:
+    """`LeakyRNN.forward` with packed input."""
+    data, batch_sizes, sorted_indices, unsorted_indices = input
+    if hx is not None:
+        hx = self.permute_hidden(hx, sorted_indices)
+    directions = 2 if self.bidirectional else 1
+    leak, p = self._leak_and_noise(data, preactivation, self.num_layers, directions)
+    output, h_n = torch.ops.elman.rnn(
+        data,
+        batch_sizes,
+        hx,
+        self._flat_weights,
+        self.bias,
+        self.num_layers,
+        self.dropout,
+        self.training,
+        self.bidirectional,
+        nonlinearity=self.nonlinearity,
+        k1=self._k1,
+        k2=self._k2,
+        leak=leak,
+        leak_form=self.form,
+        preactivation=p,
+    )
+    packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+    return packed, self.permute_hidden(h_n, unsorted_indices)
+
+
 class BareRNN:
     """What the twin of a bare `RNN` has before the module's own class."""
 
@@ -160,6 +230,29 @@ class BareRNN:
         self, input: PackedSequence, hx: Tensor | None = None
     ) -> tuple[PackedSequence, Tensor]:
         return self.forward__1(input, hx)
+
+
+class BareLeakyRNN:
+    """What the twin of a bare `LeakyRNN` has before the module's own class."""
+
+    def forward(
+        self,
+        input: Tensor,
+        hx: Tensor | None = None,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+        preactivation: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        return self.forward__0(input, hx, reset, carry_scale, preactivation)
+
+    @torch.jit.export
+    def forward_with_packed_input(
+        self,
+        input: PackedSequence,
+        hx: Tensor | None = None,
+        preactivation: Tensor | None = None,
+    ) -> tuple[PackedSequence, Tensor]:
+        return self.forward__1(input, hx, preactivation)
 
 
 def network_padded(

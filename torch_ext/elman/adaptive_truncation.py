@@ -37,17 +37,36 @@ class AdaptiveTruncation:
     """
 
     def __init__(self, tolerance: float, max_length: int, *, hysteresis: float = 0.1) -> None:
-        self.tolerance = float(tolerance)
-        self.max_length = as_index("max_length", max_length)
-        self.hysteresis = float(hysteresis)
+        self._tolerance = float(tolerance)
+        self._max_length = as_index("max_length", max_length)
+        self._hysteresis = float(hysteresis)
         self._impl = torch.classes.elman.AdaptiveTruncation(
             self.tolerance, self.max_length, self.hysteresis
         )
 
     def update(self, norms: Tensor) -> int:
-        """Takes `gradient_by_lag(...)`, `(L, lags)`, and returns the proposal."""
+        """Takes `gradient_by_lag(...)`, `(L, lags)`, and returns the proposal.
+
+        Raises:
+            ValueError: there is no gradient to go by: norms that are NaN or infinite, or all zero
+        """
         check_tensor("norms", norms)
         return self._impl.update(norms)
+
+    @property
+    def tolerance(self) -> float:
+        """The relative bias allowed; read-only."""
+        return self._tolerance
+
+    @property
+    def max_length(self) -> int:
+        """The longest proposal; read-only."""
+        return self._max_length
+
+    @property
+    def hysteresis(self) -> float:
+        """By how much, relative to it, a proposal has to change; read-only."""
+        return self._hysteresis
 
     @property
     def length(self) -> int:
@@ -77,5 +96,5 @@ class AdaptiveTruncation:
         }
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(state["tolerance"], state["max_length"], hysteresis=state["hysteresis"])
+        self.__init__(state["tolerance"], state["max_length"], hysteresis=state["hysteresis"])  # type: ignore[misc]
         self.load_state_dict(state["state_dict"])

@@ -4,6 +4,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch.nn.utils import parametrize
@@ -58,7 +59,7 @@ class Conversion(str):
 
 
 def convert(
-    module: torch.nn.Module, report: Callable[[Conversion], object] | list | None = None
+    module: torch.nn.Module, report: Callable[[Conversion], object] | list[Any] | None = None
 ) -> torch.nn.Module:
     """Makes every :class:`torch.nn.RNN` and :class:`torch.nn.RNNCell` in `module` one of elman's.
 
@@ -116,7 +117,7 @@ def convert(
 
 
 def to_torch(
-    module: torch.nn.Module, report: Callable[[Conversion], object] | list | None = None
+    module: torch.nn.Module, report: Callable[[Conversion], object] | list[Any] | None = None
 ) -> torch.nn.Module:
     """Makes every :class:`elman.RNN` and :class:`elman.RNNCell` in `module` one of torch's: the way
     back of :func:`convert`, for tools that know nothing else.
@@ -160,9 +161,9 @@ def to_torch(
             )
     for child, names, old, reason in candidates:
         new = None if reason else _TO_TORCH[old]
-        truncation = None if reason or old is not RNN else child.truncation
+        truncation = child.truncation if isinstance(child, RNN) and not reason else None
         line = Conversion(names, child, old, new, reason, truncation)
-        if not reason:
+        if new is not None:
             _become_torchs(child, new)
         if truncation:
             warnings.warn(f"elman.to_torch: {line}", stacklevel=2)

@@ -3,6 +3,7 @@
 import torch
 
 from elman import _plain
+from elman._decompositions import decompositions
 
 __all__ = ["decompose"]
 
@@ -34,4 +35,4 @@ def decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedPro
             "program should be a torch.export.ExportedProgram, as torch.export.export returns it, "
             f"got: {type(program).__name__}"
         )
-    return program.run_decompositions(_plain.decompositions(_plain.unrolled))
+    return program.run_decompositions(decompositions(_plain.unrolled))

@@ -29,7 +29,8 @@ def forgetting_length(
     ever, so the tolerance cannot be 0.
 
     Args:
-        rnn: an :class:`elman.RNN` with one direction. Dropout has no part in it.
+        rnn: an :class:`elman.RNN` or :class:`elman.LeakyRNN` with one direction. Dropout and noise
+            have no part in it.
         input: `(T, B, H_in)`, `(B, T, H_in)` if `rnn` is ``batch_first``, or `(T, H_in)`. All
             sequences have to forget.
         tolerance: relative to the larger of 1 and the state. Default: four units in the last place
@@ -76,6 +77,9 @@ def forgetting_length(
 def _distances(rnn: RNN, input: Tensor, generator: torch.Generator | None) -> Tensor:
     """The largest difference of two runs after 0 ... T steps. input: [T, B, I]; returns [T + 1]."""
     below = (input, input)
+    alpha = getattr(rnn, "alpha", None)  # of a LeakyRNN, whose noise has no part in it
+    if alpha is not None:
+        alpha = alpha.expand(rnn.num_layers, rnn.hidden_size)
     worst = input.new_zeros(input.size(0) + 1)
     size = (1, input.size(1), rnn.hidden_size)
     for layer in range(rnn.num_layers):
@@ -94,8 +98,10 @@ def _distances(rnn: RNN, input: Tensor, generator: torch.Generator | None) -> Te
                 False,
                 False,
                 nonlinearity=rnn.nonlinearity,
+                leak=None if alpha is None else alpha[layer : layer + 1],
+                leak_form=getattr(rnn, "form", "rate"),
             )
-            runs.append(torch.cat((start, states)))
+            runs.append(torch.cat((start, states)))  # states: the outputs, in the current form
         scale = torch.maximum(runs[0].abs(), runs[1].abs()).clamp_min(1)
         difference = ((runs[0] - runs[1]).abs() / scale).flatten(1).amax(1)
         worst = torch.maximum(worst, difference)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from elman import _received
 from elman.rnn import RNN
-from elman.stream import as_index, check_module, check_tensor
+from elman.stream import as_index, check_module, check_preactivation, check_tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ def gradient_by_lag(
     *,
     grad_output: Tensor | None = None,
     reset: Tensor | None = None,
+    preactivation: Tensor | None = None,
     max_lag: int,
 ) -> Tensor:
     r"""The norm of gradients by layer and by lag, the distance in steps from the output that a
@@ -37,11 +38,12 @@ def gradient_by_lag(
     subclass's own forward: what is measured is what that gives to `super().forward`.
 
     Args:
-        rnn: an :class:`elman.RNN` with one direction
+        rnn: an :class:`elman.RNN` or :class:`elman.LeakyRNN` with one direction
         input: `(T, B, H_in)`, `(B, T, H_in)` with ``batch_first``, `(T, H_in)` unbatched
         hx: `(L, B, H)` or `(L, H)`, the initial states. Default: zeros
         grad_output: the output's shape, the gradient of the loss. Default: ones
         reset: bool, the input's shape without its last dimension, as for `rnn`. Default: none
+        preactivation: as for :class:`elman.LeakyRNN`, and only for one. Default: none
         max_lag: how many lags, from 0 on; at least 1
 
     Returns: `(L, max_lag)`, float64 for float64 and complex128 arguments, else float32; zeros at
@@ -49,9 +51,10 @@ def gradient_by_lag(
     """
     check_module(rnn)
     check_tensor("input", input)
+    check_preactivation(rnn, preactivation)
     max_lag = as_index("max_lag", max_lag)
 
-    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None) -> Tensor:
+    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict) -> Tensor:
         return torch.ops.elman.gradient_by_lag(
             input,
             hx,
@@ -66,14 +69,19 @@ def gradient_by_lag(
             nonlinearity=rnn.nonlinearity,
             grad_output=grad_output,
             reset=reset,
+            **leak,
         )
 
-    if _received.is_plain(rnn, RNN):
-        return measure(input, hx, reset)
+    if _received.is_plain(rnn, rnn._elman_class):
+        return measure(input, hx, reset, rnn._leak_options(input, preactivation))
     results: list[Tensor] = []
 
     def receive(
-        input: Tensor, hx: Tensor | None, reset: Tensor | None, carry_scale: Tensor | None
+        input: Tensor,
+        hx: Tensor | None,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         check_tensor("input", input)
         if carry_scale is not None:
@@ -81,12 +89,14 @@ def gradient_by_lag(
                 "carry_scale is not supported by gradient_by_lag, got a tensor of shape "
                 f"{list(carry_scale.shape)}"
             )
-        results.append(measure(input, hx, reset))
+        leak = rnn._leak_options(input, preactivation)  # the noise is drawn once
+        results.append(measure(input, hx, reset, leak))
         # Hooks and the forward of a subclass go on with it.
-        return rnn._run_padded(input, hx, rnn._current_weights(), reset, None)
+        return rnn._run_padded(input, hx, rnn._current_weights(), reset, None, leak)
 
+    options = {"hx": hx, "reset": reset, "preactivation": preactivation}
     with torch.no_grad():
-        _received.call(rnn, receive, "gradient_by_lag", input, hx=hx, reset=reset)
+        _received.call(rnn, receive, "gradient_by_lag", input, **options)
     return results[0]
 
 
@@ -107,8 +117,12 @@ def plot_gradient_by_lag(
     if truncation is not None and not 1 <= as_index("truncation", truncation) <= len(bias):
         raise ValueError(f"truncation must lie in [1, {len(bias)}], got {truncation}")
     if ax is None:
-        from matplotlib import pyplot
-
+        try:
+            from matplotlib import pyplot
+        except ImportError as error:
+            raise ImportError(
+                "plot_gradient_by_lag needs matplotlib: pip install matplotlib"
+            ) from error
         ax = pyplot.figure(layout="constrained").add_subplot()
     for layer, line in enumerate(norms.detach().cpu()):
         positive = line.where(line > 0, torch.nan)  # a logarithmic axis has no place for zeros

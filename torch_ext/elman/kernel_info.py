@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman._jagged import to_packed
+from elman._leak import Leaky
 from elman.network import Network
 from elman.rnn import RNN
 from elman.rnn_cell import RNNCell
@@ -20,14 +21,16 @@ def kernel_info(
     *,
     reset: Tensor | None = None,
     carry_scale: Tensor | None = None,
+    preactivation: Tensor | None = None,
 ) -> str:
     """Which kernel `module(input, hx, ...)` takes, forward and backward, and why; on the CPU in
     bfloat16 also what multiplies the forward pass's factors.
 
-    Nothing is computed. The text is meant for people; it begins with ``cpu``, ``cuda`` or
-    ``composite`` (PyTorch operators). For a :class:`Network` it is about its recurrent part, with
-    `input` as that is given it. For a call without a module there is
-    ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
+    Nothing is computed, and no noise is drawn. ``preactivation`` is for an :class:`elman.LeakyRNN`
+    or :class:`elman.LeakyRNNCell`, or a network of that cell, only. The text is meant for people;
+    it begins with ``cpu``, ``cuda`` or ``composite`` (PyTorch operators). For a :class:`Network` it
+    is about its recurrent part, with `input` as that is given it. For a call without a module there
+    is ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
 
     Example::
 
@@ -36,8 +39,15 @@ def kernel_info(
     """
     if isinstance(module, Network):
         module = module.rnn
+    if preactivation is not None and not isinstance(module, Leaky):
+        raise TypeError(
+            "preactivation is for leaky modules only, but module is of type "
+            f"{type(module).__name__}"
+        )
+    layers = directions = 1
     if isinstance(module, RNNCell):
         check_tensor("input", input)
+        preactivation = None if preactivation is None else preactivation.unsqueeze(0)
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
         weights = [getattr(module, name) for name in names]
         input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(0)
@@ -48,11 +58,15 @@ def kernel_info(
         sizes = (module.bias, module.num_layers, float(module.dropout), module.training)
         stack = (weights, *sizes, module.bidirectional)
         batch_first, truncation = module.batch_first, module.truncation or (0, 0)
+        layers, directions = module.num_layers, 2 if module.bidirectional else 1
     else:
         raise TypeError(f"module should be an elman.RNN, RNNCell or Network, got: {type(module)}")
     if isinstance(input, Tensor) and input.is_nested:
         input = to_packed(input)[0]
     options = {"nonlinearity": module.nonlinearity, "k1": truncation[0], "k2": truncation[1]}
+    if isinstance(module, Leaky):
+        rows = input.data if isinstance(input, PackedSequence) else input
+        options |= module._leak_to_describe(rows, preactivation, layers, directions)
     if isinstance(input, PackedSequence):
         data, batch_sizes = input.data, input.batch_sizes
         return torch.ops.elman.kernel_info.data(data, batch_sizes, hx, *stack, **options)

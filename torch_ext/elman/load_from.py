@@ -1,7 +1,7 @@
 """`load_from`: Elman networks trained in other libraries, from their plain arrays."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ __all__ = ["load_from"]
 class _Library(NamedTuple):
     """How a library keeps and calls its Elman network."""
 
-    read: object  # weights -> a list of layers, each a list of a _Cell for each direction
+    # weights -> a list of layers, each a list of a _Cell for each direction
+    read: "Callable[[Any], list[list[_Cell]]]"
     nonlinearity: str  # its default
     batch_first: bool  # its default
 
@@ -30,7 +31,7 @@ class _Cell(NamedTuple):
 
 def load_from(
     library: str,
-    weights,
+    weights: Any,
     *,
     nonlinearity: str | None = None,
     batch_first: bool | None = None,
@@ -193,20 +194,20 @@ def _keras(weights) -> list[_Cell]:
 
 def _flax(weights) -> list[_Cell]:
     i, h = (_entry("flax", weights, name, f"dense_{name}") for name in "ih")
-    kernels = (_entry("flax", part, "kernel") for part in (i, h))
-    return [_cell(*kernels, i.get("bias"), h.get("bias"), transposed=True)]
+    w_ih, w_hh = (_entry("flax", part, "kernel") for part in (i, h))
+    return [_cell(w_ih, w_hh, i.get("bias"), h.get("bias"), transposed=True)]
 
 
 def _haiku(weights) -> list[_Cell]:
     i = _entry("haiku", weights, "linear")
     h = _entry("haiku", weights, "linear_1")
-    matrices = (_entry("haiku", part, "w") for part in (i, h))
-    return [_cell(*matrices, i.get("b"), h.get("b"), transposed=True)]
+    w_ih, w_hh = (_entry("haiku", part, "w") for part in (i, h))
+    return [_cell(w_ih, w_hh, i.get("b"), h.get("b"), transposed=True)]
 
 
 def _mlx(weights) -> list[_Cell]:
-    matrices = (_entry("mlx", weights, name) for name in ("Wxh", "Whh"))
-    return [_cell(*matrices, weights.get("bias"))]
+    w_ih, w_hh = (_entry("mlx", weights, name) for name in ("Wxh", "Whh"))
+    return [_cell(w_ih, w_hh, weights.get("bias"))]
 
 
 def _onnx(weights) -> list[_Cell]:

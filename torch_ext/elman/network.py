@@ -1,15 +1,26 @@
 """`Network`: the textbook's recurrent network, Elman layers with an output layer."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
+from elman._activations import activate
+from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from elman._options import RNNArguments
 
 __all__ = ["Network"]
 
 _MAPPINGS = ("many_to_many", "many_to_one", "one_to_many")
+_CELLS = {"elman": RNN, "leaky": LeakyRNN}
 _OUTPUTS = ("identity", "softmax", "sigmoid", "tanh")
 
 
@@ -36,7 +47,9 @@ class Network(torch.nn.Module):
             ``'many_to_many'``
         output: the output function, ``'identity'``, ``'softmax'`` (over features), ``'sigmoid'`` or
             ``'tanh'``. Default: ``'identity'``
-        **rnn_arguments: those of :class:`RNN`; ``device`` and ``dtype`` are the output layer's too
+        cell: the class of the layers: ``'elman'``, :class:`RNN`, or ``'leaky'``,
+            :class:`LeakyRNN`, whose output r is what :math:`h_t` is above. Default: ``'elman'``
+        **rnn_arguments: those of the class; ``device`` and ``dtype`` are the output layer's too
 
     Inputs: input, hx, \*, steps
         * **input**: as for :class:`RNN`, packed or not. For one-to-many one step: `(B, I)`,
@@ -52,8 +65,11 @@ class Network(torch.nn.Module):
 
     Example::
 
-        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", output="softmax", truncation=20)
-        >>> y, h_n = net(torch.randn(100, 4, 8))  # y: [4, 5]
+        >>> net = elman.Network(8, 32, 5, mapping="many_to_one", truncation=20)
+        >>> logits, h_n = net(torch.randn(100, 4, 8))  # logits: [4, 5], h_n: [1, 4, 32]
+        >>> loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 4, 2, 1]))
+
+        :func:`torch.nn.functional.cross_entropy` takes outputs without a softmax.
     """
 
     def __init__(
@@ -64,7 +80,8 @@ class Network(torch.nn.Module):
         *,
         mapping: str = "many_to_many",
         output: str = "identity",
-        **rnn_arguments,
+        cell: str = "elman",
+        **rnn_arguments: "Unpack[RNNArguments]",
     ) -> None:
         super().__init__()
         if mapping not in _MAPPINGS:
@@ -77,11 +94,13 @@ class Network(torch.nn.Module):
                 f"Unknown output '{output}'. Select from 'identity', 'softmax', 'sigmoid' or "
                 "'tanh'."
             )
+        if cell not in _CELLS:
+            raise ValueError(f"Unknown cell '{cell}'. Select from 'elman' or 'leaky'.")
         if output_size <= 0:
             raise ValueError(f"output_size must be greater than zero, got {output_size}")
         self.mapping = mapping
         self.output = output
-        self.rnn = RNN(input_size, hidden_size, **rnn_arguments)
+        self.rnn = _CELLS[cell](input_size, hidden_size, **rnn_arguments)
         if mapping == "one_to_many":
             if output_size != input_size:
                 raise ValueError(
@@ -108,6 +127,10 @@ class Network(torch.nn.Module):
                 packed = self.forward__2 if self.mapping == "many_to_one" else self.forward__1
                 return packed(input, hx)
             return self.forward__0(input, hx, steps)
+        if not isinstance(input, (Tensor, PackedSequence, Proxy)):
+            raise TypeError(
+                f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+            )
         if not isinstance(input, PackedSequence):
             return self._forward_padded(input, hx, steps)
         if self.mapping == "one_to_many":
@@ -181,7 +204,11 @@ class Network(torch.nn.Module):
         return y
 
     def _last_layer(self, h_n: Tensor) -> Tensor:
-        """The last layer's final states. h_n: [L*D, ..., H]; returns [..., D*H]."""
+        """The last layer's final outputs. h_n: [L*D, ..., H]; returns [..., D*H]."""
+        # A module without a form (elman.to_torch leaves a torch.nn.RNN) has its states as outputs.
+        if hasattr(self.rnn, "form"):
+            if self.rnn.form == "current":
+                h_n = activate(self.rnn.nonlinearity, h_n)
         if self.rnn.bidirectional:
             return torch.cat([h_n[-2], h_n[-1]], dim=-1)
         return h_n[-1]

@@ -17,40 +17,53 @@ import contextvars
 import functools
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from elman import _plain
 from elman._activations import ACTIVATIONS
+from elman._decompositions import decompositions
 from elman._on_import import on_import
 
 __all__ = ["FORMS", "export", "use_form"]
 
 
-def _scan(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+def _scan(
+    x: Tensor, state: Tensor, cell, reset: Tensor | None, added: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """ONNX's Scan over MatMul, Add and the activation; the products with x stand before it."""
     from torch._higher_order_ops.scan import scan_op
 
-    def step(state, *rest):
-        projected, *borders, w_hh_t = rest
-        state = cell.step(projected, state, w_hh_t, *borders)
-        # What is carried and what is stacked may not be the same tensor.
-        return state, state.clone()
-
+    current = cell.leak_form == "current"
     # Detached, or the exporter's passes would make a backward pass that nobody asks for.
-    projected, state, w_hh_t = cell.project(x).detach(), state.detach(), cell.w_hh.t().detach()
+    projected, state = cell.project(x, added).detach(), state.detach()
     sequences = [projected] if reset is None else [projected, reset.unsqueeze(2)]
-    final, states = scan_op(step, [state], sequences, (w_hh_t,))
-    return states, final
+    constants = tuple(constant.detach() for constant in cell.constants)
+
+    def step(state, projected, *rest):
+        borders, own = rest[: len(sequences) - 1], rest[len(sequences) - 1 :]
+        state, output = cell.step(projected, state, own, *borders)
+        # What is carried and what is stacked may not be the same tensor.
+        return (state, output, state.clone()) if current else (state, output.clone())
+
+    final, outputs, *states = scan_op(step, [state], sequences, constants)
+    return outputs, states[0] if current else outputs, final
 
 
-def _rnn_node(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+def _rnn_node(
+    x: Tensor, state: Tensor, cell, reset: Tensor | None, added: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """ONNX's RNN operator, of one direction and without `sequence_lens`, which some ignore."""
     if reset is not None:
         raise RuntimeError(
             "elman: ONNX's RNN has no reset; export in the default form, or a model that does not "
             "pass it"
+        )
+    if cell.leak is not None or cell.leak_form == "current" or added is not None:
+        raise RuntimeError(
+            "elman: ONNX's RNN has no leak and no preactivation; export in the default form"
         )
     steps, batch, hidden_size = x.size(0), x.size(1), cell.w_hh.size(0)
     activation = ACTIVATIONS[cell.nonlinearity]
@@ -78,7 +91,8 @@ def _rnn_node(x: Tensor, state: Tensor, cell, reset: Tensor | None) -> tuple[Ten
         dtypes=(x.dtype, x.dtype),
         shapes=([steps, 1, batch, hidden_size], [1, batch, hidden_size]),
     )
-    return states.squeeze(1), final.squeeze(0)
+    states = states.squeeze(1)
+    return states, states, final.squeeze(0)
 
 
 _RUNS = {"Scan": _scan, "RNN": _rnn_node, "unrolled": _plain.unrolled}
@@ -106,7 +120,7 @@ def use_form(form: str) -> Iterator[None]:
         _form.reset(token)
 
 
-def export(*args, form: str = "Scan", **options):
+def export(*args: Any, form: str = "Scan", **options: Any) -> "torch.onnx.ONNXProgram | None":
     """``torch.onnx.export(..., dynamo=True)`` with elman's sequences in the given form.
 
     Args:
@@ -145,9 +159,12 @@ def _join_exports(decomp: ModuleType) -> None:
     @functools.wraps(create_table)
     def create_table_with_elman(*args, **kwargs):
         _rename_axes_of_subgraphs()
-        return {**create_table(*args, **kwargs), **_plain.decompositions(_RUNS[_form.get()])}
+        return {
+            **create_table(*args, **kwargs),
+            **decompositions(_RUNS[_form.get()]),
+        }
 
-    decomp.create_onnx_friendly_decomposition_table = create_table_with_elman
+    vars(decomp)["create_onnx_friendly_decomposition_table"] = create_table_with_elman
 
 
 def _rename_axes_of_subgraphs() -> None:

@@ -1,10 +1,11 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.types import Device
 
 from elman import _scriptable
 from elman._activations import check_nonlinearity
@@ -20,10 +21,8 @@ _rnn_padded = torch.ops.elman.rnn.default
 _rnn_packed = torch.ops.elman.rnn.data
 
 
-def _refuse_reset_and_carry_scale(
-    kind: str, reset: Tensor | None, carry_scale: Tensor | None
-) -> None:
-    for name, value in (("reset", reset), ("carry_scale", carry_scale)):
+def _refuse(kind: str, **arguments: Tensor | None) -> None:
+    for name, value in arguments.items():
         if value is not None:
             raise ValueError(f"{name} is not supported with {kind} input")
 
@@ -59,6 +58,9 @@ class RNN(torch.nn.RNNBase):
             most k2 steps. ``k``: the same as ``(k, k)``, the gradient of a loop that detaches the
             state every k steps. With two directions k1 = k2. The attribute may be set at any time.
             Default: ``None``
+        device: of the parameters. Default: torch's default device
+        dtype: of the parameters: float64, float32, bfloat16, float16, complex128 or complex64; the
+            input has the same. Default: torch's default dtype
 
     Inputs: input, hx, \*, reset, carry_scale
         * **input**: `(T, H_in)` unbatched, `(T, B, H_in)` or, with ``batch_first``, `(B, T, H_in)`;
@@ -78,6 +80,11 @@ class RNN(torch.nn.RNNBase):
           states; a PackedSequence if the input is one, nested if the input is.
         * **h_n**: `(L * D, H_out)` or `(L * D, B, H_out)`, each layer's final state.
 
+    Raises:
+        ValueError: a dtype, a dimension or an option is wrong, in torch's words
+        RuntimeError: a size or a device is wrong
+        TypeError: an input is no Tensor
+
     Example::
 
         >>> rnn = elman.RNN(10, 20, 2, truncation=(5, 20))
@@ -94,11 +101,11 @@ class RNN(torch.nn.RNNBase):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         *,
         truncation: Truncation = None,
-        **unsupported,
+        **unsupported: Any,
     ) -> None:
         if "proj_size" in unsupported:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
@@ -132,6 +139,9 @@ class RNN(torch.nn.RNNBase):
 
     __jit_unused_properties__: ClassVar = ["all_weights", "truncation"]
 
+    #: The class of elman's that an object's own class is or derives from.
+    _elman_class: ClassVar[type]
+
     @torch.jit.unused
     def forward(
         self,
@@ -142,31 +152,46 @@ class RNN(torch.nn.RNNBase):
         carry_scale: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Runs the network over a whole sequence; see the class for shapes."""
+        return self._forward(input, hx, reset, carry_scale)
+
+    @torch.jit.unused
+    def _forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Tensor | None,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """`forward` of this class, and of those with a `preactivation`."""
+        options = (reset, carry_scale, preactivation)
         if isinstance(self, torch.jit.ScriptModule):  # in a script, called from Python
-            if isinstance(input, PackedSequence):
-                return self.forward__1(input, hx)
-            return self.forward__0(input, hx, reset, carry_scale)
+            return _scriptable.call_overload(self, input, hx, *options)
         # Plain tensors, the common case, need not be looked at one by one.
-        if not (type(input) is Tensor and hx is None and reset is None and carry_scale is None):
-            proxy = first_proxy(input, hx, reset, carry_scale)
+        if type(input) is not Tensor or any(x is not None for x in (hx, *options)):
+            proxy = first_proxy(input, hx, *options)
             if proxy is not None:
-                return self._traced(proxy, input, hx, reset, carry_scale)
+                return self._traced(proxy, input, hx, *options)
         if not torch.compiler.is_compiling():
             receiver = receiver_of(self)
             if receiver is not None:
-                return receiver(input, hx, reset, carry_scale)
+                return receiver(input, hx, *options)
         if isinstance(input, PackedSequence):
-            _refuse_reset_and_carry_scale("packed", reset, carry_scale)
-            return self._forward_packed(input, hx)
-        # dim() comes first: what is no tensor fails there, as it does in torch.
+            _refuse("packed", reset=reset, carry_scale=carry_scale)
+            return self._forward_packed(input, hx, preactivation)
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+            )
         if input.dim() and input.is_nested:
-            _refuse_reset_and_carry_scale("nested", reset, carry_scale)
+            _refuse("nested", reset=reset, carry_scale=carry_scale, preactivation=preactivation)
             packed, rows = to_packed(input)
             output, h_n = self._forward_packed(packed, hx)
             return from_packed(output, rows, input), h_n
         weights = self._current_weights()
         self._check_padded(input, hx, weights[0])
-        return self._run_padded(input, hx, weights, reset, carry_scale)
+        leak = self._leak_options(input, preactivation)
+        return self._run_padded(input, hx, weights, reset, carry_scale, leak)
 
     def forward_with_packed_input(
         self, input: PackedSequence, hx: Tensor | None = None
@@ -184,13 +209,17 @@ class RNN(torch.nn.RNNBase):
     forward__0 = _scriptable.ScriptMethod(_scriptable.rnn_padded)
     forward__1 = _scriptable.ScriptMethod(_scriptable.rnn_packed)
 
-    def _traced(self, proxy, input, hx, reset, carry_scale):
+    def _traced(self, proxy, input, hx, reset, carry_scale, preactivation):
         """What torch.fx.symbolic_trace records."""
         options = {"reset": reset, "carry_scale": carry_scale}
-        leaf = as_leaf(self, RNN, proxy, (input, hx), options)
+        if self._elman_class is not RNN:
+            options["preactivation"] = preactivation
+        leaf = as_leaf(self, self._elman_class, proxy, (input, hx), options)
         if leaf is not None:
             return leaf
-        return self._run_padded(input, hx, self._current_weights(), reset, carry_scale)
+        weights = self._current_weights()
+        leak = self._leak_options(input, preactivation)
+        return self._run_padded(input, hx, weights, reset, carry_scale, leak)
 
     def _run_padded(
         self,
@@ -199,6 +228,7 @@ class RNN(torch.nn.RNNBase):
         weights: list[Tensor],
         reset: Tensor | None,
         carry_scale: Tensor | None,
+        leak_options: dict,
     ) -> tuple[Tensor, Tensor]:
         return _rnn_padded(
             input,
@@ -215,10 +245,18 @@ class RNN(torch.nn.RNNBase):
             k2=self._k2,
             reset=reset,
             carry_scale=carry_scale,
+            **leak_options,
         )
 
+    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict:
+        """The operators' `leak`, `leak_form` and `preactivation` of a call; empty for none.
+
+        input: [..., I], padded, or packed rows
+        """
+        return {}
+
     def _forward_packed(
-        self, input: PackedSequence, hx: Tensor | None
+        self, input: PackedSequence, hx: Tensor | None, preactivation: Tensor | None = None
     ) -> tuple[PackedSequence, Tensor]:
         """What `forward` does with packed input; `hx`, `h_n` in the order of the sequences."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
@@ -251,6 +289,7 @@ class RNN(torch.nn.RNNBase):
             nonlinearity=self.nonlinearity,
             k1=self._k1,
             k2=self._k2,
+            **self._leak_options(data, preactivation),
         )
         packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
         return packed, self.permute_hidden(h_n, unsorted_indices)
@@ -294,6 +333,10 @@ class RNN(torch.nn.RNNBase):
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
         """What torch.jit.script compiles of this module."""
+        self._check_weights_for_script()
+        return _scriptable.prepare(self, RNN, _scriptable.BareRNN, ["forward__0", "forward__1"])
+
+    def _check_weights_for_script(self) -> None:
         for name in self._flat_weights_names:
             if name not in self._parameters:
                 raise RuntimeError(
@@ -301,7 +344,6 @@ class RNN(torch.nn.RNNBase):
                     "or pruned?), and TorchScript cannot call what makes it; remove that first"
                 )
         self._init_flat_weights()  # which is what a script computes with
-        return _scriptable.prepare(self, RNN, _scriptable.BareRNN, ["forward__0", "forward__1"])
 
     def _current_weights(self) -> list[Tensor]:
         # Looked up by name at each call, so that whatever replaced a weight since the last one
@@ -323,6 +365,8 @@ class RNN(torch.nn.RNNBase):
             )
 
     def _check_size(self, input: Tensor) -> None:
+        if torch.jit.is_tracing():  # where sizes are tensors: the operator checks them, too
+            return
         if input.size(-1) != self.input_size:
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. "
@@ -334,6 +378,8 @@ class RNN(torch.nn.RNNBase):
         dim = input.dim()
         if dim not in (2, 3):
             raise ValueError(f"RNN: Expected input to be 2D or 3D, got {dim}D tensor instead")
+        if hx is not None and not isinstance(hx, Tensor):
+            raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
         if hx is not None and hx.dim() != dim:
             kind = "batched 3-D" if dim == 3 else "unbatched 2-D"
             raise RuntimeError(
@@ -341,10 +387,13 @@ class RNN(torch.nn.RNNBase):
             )
         self._check_dtype(input, weight)
         self._check_size(input)
-        if hx is not None:
+        if hx is not None and not torch.jit.is_tracing():
             if dim == 3:
                 batch = input.size(0 if self.batch_first else 1)
             else:
                 batch, hx = 1, hx.unsqueeze(1)
             cells = self.num_layers * (2 if self.bidirectional else 1)
             self.check_hidden_size(hx, (cells, batch, self.hidden_size))
+
+
+RNN._elman_class = RNN

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.types import Device
 
 from elman._activations import check_nonlinearity
 from elman._tracing import as_leaf, first_proxy
@@ -51,8 +52,8 @@ class RNNCell(torch.nn.RNNCellBase):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         check_nonlinearity(nonlinearity)
         super().__init__(input_size, hidden_size, bias, num_chunks=1, device=device, dtype=dtype)
@@ -64,11 +65,11 @@ class RNNCell(torch.nn.RNNCellBase):
             proxy = first_proxy(input, hx)
             if proxy is not None:
                 return self._traced(proxy, input, hx)
-        # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
-        if input.dim() not in (1, 2):
-            raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        if hx is not None and hx.dim() not in (1, 2):
-            raise ValueError(f"RNNCell: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+            if not isinstance(input, Tensor):
+                raise TypeError(f"input should be a Tensor, got: {type(input).__name__}")
+            if hx is not None and not isinstance(hx, Tensor):
+                raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
+        self._check(input, hx)
         if input.is_sparse:  # as torch's cell has it, by accident or not
             input = input.to_dense()
         return torch.ops.elman.rnn_cell(
@@ -80,6 +81,13 @@ class RNNCell(torch.nn.RNNCellBase):
             self.bias_hh,
             nonlinearity=self.nonlinearity,
         )
+
+    def _check(self, input: Tensor, hx: Tensor | None) -> None:
+        # The operator checks this too; here it comes first, as in torch, whatever else is wrong.
+        if input.dim() not in (1, 2):
+            raise ValueError(f"RNNCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        if hx is not None and hx.dim() not in (1, 2):
+            raise ValueError(f"RNNCell: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
 
     def _traced(self, proxy, input, hx):
         """What torch.fx.symbolic_trace records."""

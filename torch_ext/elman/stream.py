@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from elman import _received
+from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 
 __all__ = ["Stream"]
@@ -23,6 +24,14 @@ def check_tensor(name: str, value) -> None:
         raise TypeError(f"{name} should be a Tensor, got: {type(value).__name__}")
     if value.is_nested:
         raise TypeError(f"{name} should be a padded Tensor, got a nested one ({value.layout})")
+
+
+def check_preactivation(rnn: RNN, preactivation) -> None:
+    """Raises TypeError for one that `rnn` does not take."""
+    if preactivation is not None and not isinstance(rnn, LeakyRNN):
+        raise TypeError(
+            f"preactivation is for an elman.LeakyRNN only, but rnn is of type {type(rnn).__name__}"
+        )
 
 
 def as_index(name: str, value) -> int:
@@ -52,11 +61,11 @@ class Stream:
     (:mod:`torch.utils.checkpoint`) would make it.
 
     Args:
-        rnn: an :class:`elman.RNN` with one direction
+        rnn: an :class:`elman.RNN` or :class:`elman.LeakyRNN` with one direction
         k1: the length of a chunk, at least 1
         k2: how many steps a loss goes back through, at least k1
 
-    Inputs of a call: input, reset, carry_scale
+    Inputs of a call: input, reset, carry_scale, preactivation
         * **input**: the next chunk, c <= k1 steps: `(c, B, H_in)`, `(B, c, H_in)` if `rnn` is
           ``batch_first``, `(c, H_in)` unbatched. Only the stream's last chunk may have less than k1
           steps. The batch size is fixed by the first chunk. A gradient of the input is that of this
@@ -65,8 +74,13 @@ class Stream:
           before the step counts as zero, and no gradient crosses (a new document begins).
         * **carry_scale**: floating point, as ``reset`` or `(c)`; multiplies the gradient that flows
           from a step to the state before it, from chunk to chunk too.
+        * **preactivation**: as for :class:`elman.LeakyRNN`, and only for one. Its gradient, as the
+          input's, is that of this chunk's losses.
 
     Output of a call: the last layer's states, in the input's layout.
+
+    Errors of a call: TypeError for what is no Tensor, ValueError for more than k1 steps,
+    RuntimeError for another batch size, and those of :class:`elman.RNN`.
 
     Chunks run without a backward pass belong to the past of those after them. A second chunk may be
     run before the first one's backward pass. Double backward is an error.
@@ -83,7 +97,7 @@ class Stream:
     def __init__(self, rnn: RNN, k1: int, k2: int) -> None:
         check_module(rnn)
         self.rnn = rnn
-        self.k1, self.k2 = as_index("k1", k1), as_index("k2", k2)
+        self._k1, self._k2 = as_index("k1", k1), as_index("k2", k2)
         if rnn.bidirectional:
             raise ValueError(
                 "rnn: a stream is not defined for a bidirectional network, which has no online "
@@ -92,19 +106,28 @@ class Stream:
         self._engine = torch.classes.elman.Stream(self.k1, self.k2)
 
     def __call__(
-        self, input: Tensor, reset: Tensor | None = None, carry_scale: Tensor | None = None
+        self,
+        input: Tensor,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+        preactivation: Tensor | None = None,
     ) -> Tensor:
         """Takes the next chunk; see the class for shapes."""
         check_tensor("input", input)
-        if _received.is_plain(self.rnn, RNN):
-            return self._forward(input, reset, carry_scale)
-        result = _received.call(
-            self.rnn, self._receive, "a stream", input, reset=reset, carry_scale=carry_scale
-        )
+        check_preactivation(self.rnn, preactivation)
+        options = {"reset": reset, "carry_scale": carry_scale, "preactivation": preactivation}
+        if _received.is_plain(self.rnn, self.rnn._elman_class):
+            return self._forward(input, **options)
+        result = _received.call(self.rnn, self._receive, "a stream", input, **options)
         return result[0] if isinstance(result, tuple) else result
 
     def _receive(
-        self, input: Tensor, hx: Tensor | None, reset: Tensor | None, carry_scale: Tensor | None
+        self,
+        input: Tensor,
+        hx: Tensor | None,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """What RNN.forward does in a stream: the next chunk's output, and the states after it."""
         check_tensor("input", input)
@@ -113,13 +136,20 @@ class Stream:
                 "hx: a stream carries the states itself; expected None, got a tensor of shape "
                 f"{list(hx.shape)} (set_state begins a new sequence)"
             )
-        output = self._forward(input, reset, carry_scale)
+        output = self._forward(input, reset, carry_scale, preactivation)
         return output, self._engine.state()
 
-    def _forward(self, input: Tensor, reset: Tensor | None, carry_scale: Tensor | None) -> Tensor:
+    def _forward(
+        self,
+        input: Tensor,
+        reset: Tensor | None,
+        carry_scale: Tensor | None,
+        preactivation: Tensor | None,
+    ) -> Tensor:
         rnn = self.rnn
         weights = rnn._current_weights()
         rnn._check_padded(input, None, weights[0])
+        leak = rnn._leak_options(input, preactivation)
         return self._engine.forward(
             input,
             weights,
@@ -131,11 +161,31 @@ class Stream:
             rnn.nonlinearity,
             reset,
             carry_scale,
+            leak.get("leak"),
+            leak.get("leak_form", "rate"),
+            leak.get("preactivation"),
         )
+
+    @property
+    def k1(self) -> int:
+        """The length of a chunk; read-only, as the steps that are kept depend on it."""
+        return self._k1
+
+    @property
+    def k2(self) -> int:
+        """How many steps a loss goes back through; read-only, as k1 is.
+
+        For another one make another stream and give it this one's `state`.
+        """
+        return self._k2
 
     @torch.no_grad()
     def burn_in(
-        self, input: Tensor, reset: Tensor | None = None, carry_scale: Tensor | None = None
+        self,
+        input: Tensor,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+        preactivation: Tensor | None = None,
     ) -> None:
         """Takes steps whose outputs carry no loss: they warm the states up.
 
@@ -148,6 +198,12 @@ class Stream:
             input: as for a call, but a multiple of k1 steps
             reset: as for a call
             carry_scale: as for a call
+            preactivation: as for a call
+
+        Raises:
+            ValueError: another number of steps.
+            TypeError, RuntimeError: as a call does, and RuntimeError where the arguments have
+                different numbers of steps.
         """
         check_tensor("input", input)
         dim = 1 if self.rnn.batch_first and input.dim() == 3 else 0
@@ -169,11 +225,16 @@ class Stream:
             return list(tensor.split(self.k1, along))
 
         # A carry_scale of one dimension is a number for each step, whatever the input's layout.
-        scale_dim = 0 if carry_scale is not None and carry_scale.dim() == 1 else dim
+        scale_dim = 0 if isinstance(carry_scale, Tensor) and carry_scale.dim() == 1 else dim
+        # That of a stack has the layers first.
+        preactivation_dim = dim
+        if isinstance(preactivation, Tensor):
+            preactivation_dim += max(0, preactivation.dim() - input.dim())
         for arguments in zip(
             input.split(self.k1, dim) if steps else [],
             chunks("reset", reset, dim),
             chunks("carry_scale", carry_scale, scale_dim),
+            chunks("preactivation", preactivation, preactivation_dim),
             strict=True,
         ):
             self(*arguments)
@@ -235,5 +296,5 @@ class Stream:
         }
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(state["rnn"], state["k1"], state["k2"])
+        self.__init__(state["rnn"], state["k1"], state["k2"])  # type: ignore[misc]
         self.load_state_dict(state["state_dict"])

@@ -10,6 +10,7 @@
 
 #include "cpu/vec/activate.h"
 #include "cpu/vec/dot_products.h"
+#include "cpu/vec/leaky.h"
 #include "cpu/vec/load_store.h"
 #include "cpu/vec/product.h"
 #include "cpu/vec/tables.h"
@@ -18,13 +19,6 @@
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
 namespace {
-
-/// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
-/// are.
-template <typename T>
-inline bool is_dense(int64_t n, const Rows<T>& rows) {
-  return rows.data == nullptr || rows.row_stride == n;
-}
 
 /// f' in terms of h = f(a).
 template <Activation kActivation, typename C>
@@ -248,9 +242,10 @@ constexpr ProductKernels<C> kProducts = {VecLanes<C>::kMaxVectors* VecLanes<C>::
 template <typename C>
 constexpr MathKernels<C> kMath = {add_column_sums<C>};
 template <typename S, typename C>
-constexpr StorageKernels<S, C> kStorage = {load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,
-                                           dot<S, C>,       add_rows<S, C>,        scale_rows<S, C>,
-                                           activate<S, C>,  delta<S, S, C>,        delta<C, S, C>};
+constexpr StorageKernels<S, C> kStorage = {
+    load_rows<S, C>, load_transposed<S, C>, store_rows<S, C>,     dot<S, C>,
+    add_rows<S, C>,  scale_rows<S, C>,      activate<S, C>,       delta<S, S, C>,
+    delta<C, S, C>,  leaky_activate<S, C>,  leaky_delta<S, S, C>, leaky_delta<C, S, C>};
 
 }  // namespace
 

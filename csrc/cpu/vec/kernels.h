@@ -6,6 +6,7 @@
 
 #include "activation.h"
 #include "cpu/vec/operands.h"
+#include "leak.h"
 
 namespace elman::cpu {
 
@@ -53,6 +54,43 @@ struct MathKernels {
   void (*add_column_sums)(int64_t m, int64_t n, const C* a, int64_t lda, C* out);
 };
 
+/// The epilogue of a step of leaky cells: m rows of n elements, in the notation of leak.h. The
+/// output is rounded to S, the state is not: with a small alpha a rounded one would never move.
+template <typename S, typename C>
+struct LeakyStep {
+  LeakForm form;
+  Activation activation;
+  int64_t m, n;
+  C* c;  ///< a, but for the bias; undefined afterwards, or with `take_back` the output as computed
+  int64_t ldc;
+  Rows<const C> bias;  ///< rows 0 apart where all are one; or absent
+  Rows<const C> leak;  ///< alpha; rows 0 apart where all are one
+  Rows<C> state;       ///< h or v, of the step before, then of this one
+  Rows<S> output;      ///< h or f(v); may be c
+  Rows<S> drive;       ///< f(a), or a minus the state before; or absent
+  bool take_back;
+};
+
+/// The epilogue of a step of their backward pass. What arrives at the output is c + g, at the state
+/// after the step `carried`; e is the gradient there. G is g's type.
+template <typename G, typename S, typename C>
+struct LeakyDelta {
+  LeakForm form;
+  Activation activation;
+  int64_t m, n;
+  bool c_is_zero;  ///< c counts as zero and is only written
+  C* c;            ///< then delta = alpha f' e, or in the current form alpha e
+  int64_t ldc;
+  Rows<const G> g;  ///< or absent
+  Rows<const S> f;  ///< what f' is made of: f(a), or in the current form f(v), the output
+  const C* leak;    ///< alpha: [n]
+  Rows<C> carried;  ///< then (1 - alpha) e, what goes on to the state before
+  Rows<C> sum;      ///< = delta, or += with `accumulate`
+  Rows<C> errors;   ///< the same of e; or absent
+  bool accumulate;
+  Rows<S> rounded;  ///< = delta; or absent
+};
+
 /// Kernels that move values between the storage type S and C.
 template <typename S, typename C>
 struct StorageKernels {
@@ -83,6 +121,9 @@ struct StorageKernels {
   void (*delta_of_computed)(Activation activation, int64_t m, int64_t n, bool c_is_zero,
                             Rows<const C> g, Rows<const S> h, C* c, int64_t ldc, Rows<C> sum,
                             bool accumulate, Rows<S> rounded);
+  void (*leaky_activate)(const LeakyStep<S, C>& step);
+  void (*leaky_delta)(const LeakyDelta<S, S, C>& step);
+  void (*leaky_delta_of_computed)(const LeakyDelta<C, S, C>& step);
 };
 
 /// The tables for this machine, the same for the life of the process, but for bfloat16's products:

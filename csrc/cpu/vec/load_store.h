@@ -134,6 +134,19 @@ inline TwoVectors<C> store_and_round(const TwoVectors<C>& values, S* to) {
   }
 }
 
+/// Whether a matrix [m, n] is one row of m * n, so that fewer vectors are used in part; absent ones
+/// are.
+template <typename T>
+inline bool is_dense(int64_t n, const Rows<T>& rows) {
+  return rows.data == nullptr || rows.row_stride == n;
+}
+
+/// Row i, or null where rows are absent.
+template <typename T>
+inline T* row_of(const Rows<T>& rows, int64_t i) {
+  return rows.data == nullptr ? nullptr : rows.data + i * rows.row_stride;
+}
+
 /// Calls run(j) for the first of every TwoVectors<C>::kSize of n elements.
 template <typename C, typename Run>
 inline void for_two(int64_t n, const Run& run) {

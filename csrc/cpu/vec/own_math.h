@@ -75,8 +75,8 @@ inline Vectorized<C> power_of_two(const typename Vectorized<C>::Bits& count) {
 
 template <typename C>
 inline Vectorized<C> Vectorized<C>::exp() const {
-  const ReducedExp<C> reduced(clamp(*this, Vectorized(FloatFormat<C>::kMostNegative),
-                                    Vectorized(FloatFormat<C>::kMost)));
+  const ReducedExp<C> reduced(
+      clamp(*this, Vectorized(FloatFormat<C>::kMostNegative), Vectorized(FloatFormat<C>::kMost)));
   // In two factors, since 2^count may be no normal number.
   const Bits half = reduced.count >> 1;
   return (Vectorized(C(1)) + reduced.minus_one) * power_of_two<C>(half) *

@@ -128,8 +128,7 @@ inline Vectorized<float> fast_tanh(const Vectorized<float>& x) {
   const Vec r = u - columns.look_up(0);
   const Vec square = r * r;
   const Vec numerator = r * fmadd(square, columns.look_up(3), columns.look_up(2));
-  const Vec of_t =
-      fmadd(fmadd(Vec(kQ[1]), square, Vec(kQ[0])), square, Vec(1.0F));
+  const Vec of_t = fmadd(fmadd(Vec(kQ[1]), square, Vec(kQ[0])), square, Vec(1.0F));
   const Vec denominator = fmadd(columns.look_up(4), numerator, of_t);
   return (columns.look_up(1) + numerator / denominator) | sign;
 }

@@ -1,4 +1,4 @@
-"""Draws docs/windows.svg: the steps that windows of TBPTT(k1, k2) cover, the losses they own."""
+"""Draws windows.svg: the steps that windows of TBPTT(k1, k2) cover, the losses they own."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Draws docs/stream.svg: how far back each call of elman.Stream(rnn, k1, k2) goes, over what."""
+"""Draws stream.svg: how far back each call of elman.Stream(rnn, k1, k2) goes, over what."""
 
 import pathlib
 
@@ -57,9 +57,12 @@ def draw():
             "errors go back",
         ),
         (
-            f'<rect x="{LEFT + 130}" y="{y - 10}" width="16" height="12" rx="2" '
-            f'fill="{SHADES[3]}"/>',
-            "made with that call's θ",
+            "".join(
+                f'<rect x="{LEFT + 100 + 6 * i}" y="{y - 10}" width="6" height="12" '
+                f'fill="{shade}"/>'
+                for i, shade in enumerate(SHADES)
+            ),
+            "darker: by a later call's θ",
         ),
         (
             f'<rect x="{LEFT + 330}" y="{y - 10}" width="16" height="12" rx="2" fill="{GONE}" '
@@ -67,7 +70,7 @@ def draw():
             "forgotten",
         ),
     ]
-    for (shape, label), x in zip(labels, (LEFT, LEFT + 130, LEFT + 330), strict=True):
+    for (shape, label), x in zip(labels, (LEFT, LEFT + 120, LEFT + 330), strict=True):
         parts.append(f'{shape}<text x="{x + 22}" y="{y}">{label}</text>')
     width = LEFT + CALLS * K1 * CELL + 10
     return page(parts, width, y + 14)

@@ -1,6 +1,6 @@
-"""Draws docs/gradient_by_lag.svg: how gradients fade with the lag, by the size of the weights.
+"""Draws gradient_by_lag.svg: how gradients fade with the lag, by the size of the weights.
 
-PYTHONPATH=build/release/python python docs/gradient_by_lag.py
+PYTHONPATH=build/release/python python docs/figures/gradient_by_lag.py
 """
 
 import pathlib

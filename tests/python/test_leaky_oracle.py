@@ -1,0 +1,91 @@
+"""Leaky calls against brute force: outputs, states and truncated gradients, in float64."""
+
+import leaky_oracle
+import leaky_samples
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from leaky_samples import Case
+from oracle import ACTIVATIONS
+from samples import assert_close
+
+
+def check(case):
+    sample = leaky_samples.make(case)
+    assert_close(list(sample.run()), list(leaky_oracle.forward(sample)))
+    assert_close(list(sample.gradients()), leaky_oracle.gradients(sample))
+
+
+@pytest.mark.parametrize("case", leaky_samples.REPRESENTATIVE, ids=str)
+def test_representative(case):
+    check(case)
+
+
+@pytest.mark.parametrize("form", ["rate", "current"])
+@pytest.mark.parametrize("k1, k2", [(0, 0), (1, 1), (1, 3), (2, 5), (3, 3), (4, 9)])
+@pytest.mark.parametrize("nonlinearity", ACTIVATIONS)
+def test_windows(form, k1, k2, nonlinearity):
+    check(Case(7, form=form, k1=k1, k2=k2, nonlinearity=nonlinearity, preactivation=True))
+
+
+@pytest.mark.parametrize("form", ["rate", "current"])
+@pytest.mark.parametrize("nonlinearity", ["sigmoid", "relu"])
+def test_resets_begin_from_zero(form, nonlinearity):
+    """In the current form W_h reads f(0) there, which a sigmoid does not make zero."""
+    check(Case(6, form=form, nonlinearity=nonlinearity, reset=True, k1=2, k2=4))
+    check(Case(6, form=form, nonlinearity=nonlinearity, reset=True, bidirectional=True))
+
+
+@st.composite
+def cases(draw):
+    form = draw(st.sampled_from(["rate", "current"]))
+    packed = draw(st.booleans())
+    bidirectional = draw(st.booleans())
+    steps = draw(st.integers(1, 8))
+    k1 = draw(st.integers(0, 5))
+    k2 = k1 if bidirectional or k1 == 0 else draw(st.integers(k1, 10))
+    lengths = None
+    if packed:
+        lengths = st.lists(st.integers(1, 7), min_size=1, max_size=4)
+        lengths = tuple(sorted(draw(lengths), reverse=True))
+    scales = [None] if packed or bidirectional else [None, "steps", "rows"]
+    return Case(
+        steps=steps,
+        batch=draw(st.integers(1, 4)),
+        input_size=draw(st.integers(1, 5)),
+        hidden_size=draw(st.integers(1, 20)),
+        num_layers=draw(st.integers(1, 3)),
+        bidirectional=bidirectional,
+        bias=draw(st.booleans()),
+        batched=packed or draw(st.booleans()),
+        batch_first=not packed and draw(st.booleans()),
+        nonlinearity=draw(st.sampled_from(list(ACTIVATIONS))),
+        k1=k1,
+        k2=k2,
+        hx=draw(st.booleans()),
+        lengths=lengths,
+        reset=not packed and draw(st.booleans()),
+        carry_scale=draw(st.sampled_from(scales)),
+        form=form,
+        leak=draw(st.sampled_from(["units", "scalar", None])) if form == "rate" else "units",
+        smallest=draw(st.sampled_from([0.01, 0.3, 1.0])),
+        preactivation=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**20)),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_any_call(case):
+    check(case)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_alpha_of_one_in_the_rate_form_is_the_plain_cell(num_layers, nonlinearity):
+    sizes = dict(num_layers=num_layers, nonlinearity=nonlinearity)
+    ones = leaky_samples.make(Case(smallest=1.0, **sizes))
+    plain = leaky_samples.make(Case(leak=None, **sizes))
+    assert_close(list(ones.run()), list(plain.run()))
+    shared = len(plain.leaves())
+    assert_close(list(ones.gradients())[:shared], list(plain.gradients()))

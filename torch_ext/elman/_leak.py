@@ -1,0 +1,258 @@
+"""What `LeakyRNN` and `LeakyRNNCell` have in common: alpha, its learning, and the noise."""
+
+import math
+import numbers
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+__all__ = ["Leaky"]
+
+_FORMS = ("rate", "current")
+
+
+def check_form(form: str) -> None:
+    """Raises ValueError unless `form` is the name of one."""
+    if form not in _FORMS:
+        raise ValueError(f"Unknown form '{form}'. Select from 'rate' or 'current'.")
+
+
+def _parse_value(name: str, value, shapes: list[tuple[int, ...]]) -> Tensor:
+    """`value`, a number or a tensor of one of the shapes, in float64."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return torch.tensor(float(value), dtype=torch.float64, device="cpu")
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} should be a number or a Tensor, got: {type(value).__name__}")
+    if not value.dtype.is_floating_point:
+        raise TypeError(f"{name} should be a floating point Tensor, got: {value.dtype}")
+    if value.dim() and tuple(value.shape) not in shapes:
+        expected = " or ".join(str(list(shape)) for shape in shapes)
+        raise ValueError(f"{name} must be a number or of shape {expected}, got {list(value.shape)}")
+    return value.detach().to("cpu", torch.float64, copy=True)
+
+
+def parse_alpha(alpha, tau, dt, shapes: list[tuple[int, ...]]) -> Tensor:
+    """Alpha in float64, given by itself or by tau with dt, of shape () or one of `shapes`."""
+    if alpha is not None:
+        for name, value in (("tau", tau), ("dt", dt)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}: expected alpha, or tau with dt (alpha = dt / tau), but got both "
+                    f"alpha = {alpha} and {name} = {value}"
+                )
+        result = _parse_value("alpha", alpha, shapes)
+        text = f"alpha must lie in (0, 1], got {alpha}"
+    else:
+        if tau is None:
+            raise ValueError("alpha: expected a value in (0, 1], or tau with dt (alpha = dt / tau)")
+        if dt is None:
+            raise ValueError(f"dt: expected a number with tau = {tau} (alpha = dt / tau), got None")
+        result = _parse_value("dt", dt, []) / _parse_value("tau", tau, shapes)
+        text = f"alpha = dt / tau must lie in (0, 1], got tau = {tau} and dt = {dt}"
+    if not ((result > 0) & (result <= 1)).all():
+        raise ValueError(text)
+    return result
+
+
+def parse_noise(noise) -> float:
+    """The standard deviation as a float."""
+    if isinstance(noise, bool) or not isinstance(noise, numbers.Real):
+        raise TypeError(f"noise should be a number, got: {type(noise).__name__}")
+    if not (noise >= 0 and math.isfinite(noise)):
+        raise ValueError(f"noise must be finite and not negative, got {noise}")
+    return float(noise)
+
+
+def unit_interval(raw: Tensor) -> Tensor:
+    """A number in (0, 1] for any finite one; the sigmoid, which underflow does not make zero."""
+    # torch.finfo(raw.dtype).tiny, which TorchScript does not know, or a little more.
+    tiny = 1.2e-38 if raw.dtype != torch.float16 else 6.2e-5
+    return torch.sigmoid(raw).clamp_min(tiny)
+
+
+def noise_shape(input: Tensor, num_layers: int, features: int) -> list[int]:
+    """[..., D*H] of an input [..., I]; [L, ..., D*H] of several layers."""
+    shape = list(input.shape[:-1]) + [features]
+    return [num_layers] + shape if num_layers > 1 else shape
+
+
+def draw_noise(
+    input: Tensor,
+    alpha: Tensor | None,
+    sigma: float,
+    num_layers: int,
+    features: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """sqrt(2 / alpha) sigma xi, [..., D*H] as `input` [..., I]; [L, ..., D*H] of several layers.
+
+    alpha: [L*D, H]. None: 1
+    """
+    shape = noise_shape(input, num_layers, features)
+    if generator is None:  # exporters do not take the word, even with None
+        xi = torch.randn(shape, dtype=input.dtype, device=input.device)
+    else:
+        xi = torch.randn(shape, generator=generator, dtype=input.dtype, device=input.device)
+    if alpha is None:
+        return xi * (sigma * 2.0**0.5)
+    scale = sigma * torch.sqrt(2.0 / alpha)
+    by_layer = [num_layers] + [1] * (input.dim() - 1) + [features]
+    scale = scale.reshape(by_layer) if num_layers > 1 else scale.reshape(features)
+    return (xi * scale).to(input.dtype)
+
+
+def add_noise(preactivation: Tensor | None, noise: Tensor) -> Tensor:
+    """Their sum. A wrong shape is refused here, before broadcasting makes it look right."""
+    if preactivation is None:
+        return noise
+    shape = preactivation.shape
+    if preactivation.dim() == noise.dim() + 1 and shape[0] == 1:  # [L, ...] of one layer
+        shape = shape[1:]
+    if shape != noise.shape:
+        raise RuntimeError(
+            f"preactivation must have the shape {list(noise.shape)}, "
+            f"got {list(preactivation.shape)}"
+        )
+    return preactivation + noise
+
+
+class UnitInterval(torch.nn.Module):
+    """The parametrization that keeps a learnt alpha inside of (0, 1]."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return unit_interval(raw)
+
+    def right_inverse(self, alpha: Tensor) -> Tensor:
+        return torch.logit(alpha)
+
+
+class Leaky:
+    """The part of a module that has a leak; before torch's own class among the bases."""
+
+    def _init_leak(
+        self, alpha, tau, dt, learn_alpha, form, noise, noise_in_eval, generator, shapes
+    ) -> None:
+        """To be called once the weights are there."""
+        check_form(form)
+        value = parse_alpha(alpha, tau, dt, shapes)
+        always_one = form == "rate" and bool((value == 1).all())
+        if learn_alpha and bool((value == 1).any()):
+            raise ValueError(
+                "alpha must be less than 1 where learn_alpha is True: it is learnt as a sigmoid, "
+                f"which does not reach 1; got {1.0 if alpha is None else alpha}"
+            )
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(
+                f"generator should be a torch.Generator, got: {type(generator).__name__}"
+            )
+        self.form = form
+        self.noise = parse_noise(noise)
+        self.noise_in_eval = bool(noise_in_eval)
+        self.generator = generator
+        self.learn_alpha = bool(learn_alpha)
+        self._initial_alpha = value
+        weight = next(self.parameters())  # which has the device and dtype that None stands for
+        value = value.to(weight.device, weight.dtype.to_real(), copy=True)
+        if self.learn_alpha:
+            self.alpha = torch.nn.Parameter(value)
+            parametrize.register_parametrization(self, "alpha", UnitInterval())
+        else:
+            # None is the plain cell, whose kernels need not be told that nothing leaks.
+            self.register_buffer("alpha", None if always_one else value)
+
+    def reset_parameters(self) -> None:
+        """Draws the weights anew as torch does; alpha is again what it was at first."""
+        super().reset_parameters()
+        if "_initial_alpha" not in vars(self):  # torch's constructor calls this, too
+            return
+        with torch.no_grad():
+            if self.learn_alpha:
+                self.parametrizations.alpha.original.copy_(torch.logit(self._initial_alpha))
+            elif self.alpha is not None:
+                self.alpha.copy_(self._initial_alpha)
+
+    def _current_alpha(self) -> Tensor | None:
+        """Alpha of shape (), [H] or [L*D, H], real; None for 1 in the rate form."""
+        if torch.jit.is_scripting():  # where torch.nn.utils.parametrize does not work
+            if self.learn_alpha:
+                alpha = unit_interval(self.parametrizations.alpha.original)
+            else:
+                alpha = self.alpha
+        else:
+            alpha = self.alpha
+        if alpha is None:
+            return None
+        # A module that was made complex has complex buffers.
+        return torch.real(alpha) if alpha.is_complex() else alpha
+
+    def _makes_noise(self) -> bool:
+        return self.noise > 0.0 and (self.training or self.noise_in_eval)
+
+    def _leak_and_noise(
+        self, input: Tensor, preactivation: Tensor | None, num_layers: int, directions: int
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The operators' `leak` [L*D, H] and `preactivation`, with the noise of this call.
+
+        input: [..., I], padded, or packed rows.
+        """
+        alpha = self._current_alpha()
+        if alpha is not None:
+            alpha = alpha.expand(num_layers * directions, self.hidden_size)
+        if self._makes_noise():
+            features = directions * self.hidden_size
+            noise = draw_noise(input, alpha, self.noise, num_layers, features, self.generator)
+            preactivation = add_noise(preactivation, noise)
+        return alpha, preactivation
+
+    def _leak_to_describe(
+        self, input: Tensor, preactivation: Tensor | None, num_layers: int, directions: int
+    ) -> dict:
+        """The operators' three options, with nothing drawn: for kernel_info, which looks at their
+        sizes only.
+        """
+        leak = self._current_alpha()
+        if leak is not None:
+            leak = leak.expand(num_layers * directions, self.hidden_size)
+        if preactivation is None and self._makes_noise():
+            features = directions * self.hidden_size
+            preactivation = input.new_empty(noise_shape(input, num_layers, features))
+        return {"leak": leak, "leak_form": self.form, "preactivation": preactivation}
+
+    def _leak_repr(self) -> str:
+        alpha = self.alpha
+        if alpha is None:
+            text = "1"
+        elif alpha.dim() or alpha.is_meta:
+            text = f"{list(alpha.shape)}"
+        else:
+            text = f"{alpha.item():.4g}"
+        text = f", alpha={text}, form={self.form}"
+        if self.learn_alpha:
+            text += ", learn_alpha=True"
+        if self.noise:
+            text += f", noise={self.noise}"
+            if not self.noise_in_eval:
+                text += ", noise_in_eval=False"
+        return text
+
+    def __reduce_ex__(self, protocol):
+        # torch refuses to pickle parametrized modules, since it cannot know what parametrizes them.
+        if not self.learn_alpha or list(self.parametrizations) != ["alpha"]:
+            return super().__reduce_ex__(protocol)
+        if hasattr(self, "_init_flat_weights"):
+            self._init_flat_weights()
+        state = vars(self).copy()
+        state["_modules"] = {k: v for k, v in self._modules.items() if k != "parametrizations"}
+        raw = self.parametrizations.alpha.original
+        return _rebuild, (type(self).__bases__[0], state, raw)
+
+
+def _rebuild(cls: type, state: dict, raw: torch.nn.Parameter) -> torch.nn.Module:
+    """A module with a learnt alpha, from the parts of its pickle."""
+    module = cls.__new__(cls)
+    module.__setstate__(state)
+    module.register_parameter("alpha", torch.nn.Parameter(unit_interval(raw.detach())))
+    parametrize.register_parametrization(module, "alpha", UnitInterval())
+    module.parametrizations.alpha.original = raw
+    return module

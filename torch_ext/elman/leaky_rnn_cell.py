@@ -1,0 +1,124 @@
+"""`LeakyRNNCell`: one step of `LeakyRNN`."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from elman._activations import activate
+from elman._leak import Leaky
+from elman._tracing import as_leaf, first_proxy
+from elman.rnn_cell import RNNCell
+
+__all__ = ["LeakyRNNCell"]
+
+
+class LeakyRNNCell(Leaky, RNNCell):
+    r"""One step of :class:`elman.LeakyRNN`.
+
+    With :math:`a = W_{ih} x + b_{ih} + W_{hh} r + b_{hh} + p`, the two forms are
+
+    .. math::
+        \text{rate: } & h' = (1 - \alpha) h + \alpha f(a), \quad r = h \\
+        \text{current: } & v' = (1 - \alpha) v + \alpha a, \quad r = f(v)
+
+    What is given and returned is the state that is carried, h or v; `output` makes r of it.
+
+    Args:
+        input_size, hidden_size, bias, nonlinearity, device, dtype: as for :class:`elman.RNNCell`
+        alpha: in (0, 1], a number, or a tensor `(H)`
+        tau, dt, learn_alpha, form, noise, noise_in_eval, generator: as for :class:`elman.LeakyRNN`
+
+    Inputs: input, hx, preactivation
+        * **input**: `(B, H_in)` or `(H_in)`
+        * **hx**: `(B, H_out)` or `(H_out)`. Default: zeros
+        * **preactivation**: `(B, H_out)` or `(H_out)`, added to a. Default: none
+
+    Outputs: h'
+        * **h'**: `(B, H_out)` or `(H_out)`, the next state: h, or v in the current form
+
+    Example::
+
+        >>> cell = elman.LeakyRNNCell(10, 20, alpha=0.2, form="current")
+        >>> v = torch.zeros(3, 20)
+        >>> for x in torch.randn(6, 3, 10):
+        ...     v = cell(x, v)
+        >>> r = cell.output(v)
+    """
+
+    __constants__: ClassVar = [*RNNCell.__constants__, "form", "learn_alpha"]
+    __jit_unused_properties__: ClassVar = ["alpha"]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device=None,
+        dtype=None,
+        *,
+        alpha: float | Tensor | None = None,
+        tau: float | Tensor | None = None,
+        dt: float | None = None,
+        learn_alpha: bool = False,
+        form: str = "rate",
+        noise: float = 0.0,
+        noise_in_eval: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, nonlinearity, device, dtype)
+        shapes = [(hidden_size,), (1, hidden_size)]
+        self._init_leak(alpha, tau, dt, learn_alpha, form, noise, noise_in_eval, generator, shapes)
+
+    def forward(
+        self, input: Tensor, hx: Tensor | None = None, preactivation: Tensor | None = None
+    ) -> Tensor:
+        """One step; see the class for shapes."""
+        if not torch.jit.is_scripting():  # which knows no Proxy
+            proxy = first_proxy(input, hx, preactivation)
+            if proxy is not None:
+                return self._traced(proxy, input, hx, preactivation)
+        self._check(input, hx)
+        if input.is_sparse:  # as torch's cell has it, by accident or not
+            input = input.to_dense()
+        leak, p = self._leak_and_noise(input, preactivation, 1, 1)
+        return torch.ops.elman.rnn_cell(
+            input,
+            hx,
+            self.weight_ih,
+            self.weight_hh,
+            self.bias_ih,
+            self.bias_hh,
+            nonlinearity=self.nonlinearity,
+            leak=None if leak is None else leak[0],
+            leak_form=self.form,
+            preactivation=p,
+        )
+
+    def output(self, state: Tensor) -> Tensor:
+        """The output r of a state: the state itself in the rate form, f of it in the current
+        form.
+        """
+        return activate(self.nonlinearity, state) if self.form == "current" else state
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return super().extra_repr() + self._leak_repr()
+
+    @torch.jit.unused
+    def _traced(self, proxy, input, hx, preactivation):
+        """What torch.fx.symbolic_trace records."""
+        leaf = as_leaf(self, LeakyRNNCell, proxy, (input, hx), {"preactivation": preactivation})
+        if leaf is not None:
+            return leaf
+        leak, p = self._leak_and_noise(input, preactivation, 1, 1)
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return torch.ops.elman.rnn_cell(
+            input,
+            hx,
+            *weights,
+            nonlinearity=self.nonlinearity,
+            leak=None if leak is None else leak[0],
+            leak_form=self.form,
+            preactivation=p,
+        )
