@@ -23,7 +23,7 @@ struct ModuleParameters {
 
 /// Reads a module's parameters as they are now, converted to T (float or double), from any device.
 /// Dropout has no part in a stepper; a `Network` of any mapping gives its output at every step.
-/// A leaky module's outputs are r. Throws `c10::Error` for a module that has two directions, complex
+/// A leaky module's outputs are r. Throws `c10::Error` for a module with two directions, complex
 /// parameters, or noise in evaluation, which a stepper does not add.
 template <typename T>
 ELMAN_API ModuleParameters<T> stepper_parameters(const RNN& module);

@@ -12,6 +12,7 @@ from torch import Tensor
 from elman._library import library_path
 from elman._stepper_file import to_bytes
 
+numpy: Any
 try:
     import numpy
 except ImportError:  # torch works without it
@@ -131,7 +132,7 @@ class Stepper:
         Returns:
             The output, `(rows, output_size)` or `(output_size)`; it is ``out`` if that was given.
         """
-        shape = getattr(x, "shape", None)
+        shape: Any = getattr(x, "shape", None)
         if shape == self._rows_x:
             shape = self._rows_y
         elif shape == self._one_x and self.rows == 1:
@@ -155,7 +156,8 @@ class Stepper:
             The outputs, `(steps, rows, output_size)` or `(steps, output_size)`.
         """
         if not hasattr(x, "shape"):
-            self._address("x", x)
+            self._address("x", x)  # which says what it is
+        shape: tuple[int, ...]
         if len(x.shape) == 3 and tuple(x.shape[1:]) == self._rows_x:
             shape = (x.shape[0], *self._rows_y)
         elif len(x.shape) == 2 and tuple(x.shape[1:]) == self._one_x and self.rows == 1:
