@@ -256,8 +256,8 @@ class Gradient {
     return result;
   }
 
-  /// The gradient of a cell's h_0 from delta, and with a leak e, at the step that it enters: carried
-  /// once more.
+  /// The gradient of a cell's h_0 from delta, and with a leak e, at the step that it enters:
+  /// carried once more.
   void initial_gradient(int64_t cell, bool reverse, const at::Tensor& delta,
                         const at::Tensor& error) const {
     const at::Tensor result = grad_hx_.select(0, cell);

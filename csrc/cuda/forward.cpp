@@ -44,8 +44,8 @@ class Forward {
       persistent_forward(call_, *choice_.plan, cell, reverse, preactivation_, own(states), h_n);
       return;
     }
-    // Where a sequence ends (in reverse: until it begins) its row is left as it is, so that the last
-    // states remain where the carried ones are.
+    // Where a sequence ends (in reverse: until it begins) its row is left as it is, so that the
+    // last states remain where the carried ones are.
     Carried carried;
     carried.leaky = call_.args.leaky();
     carried.read = carried.leaky ? at::empty_like(h_n) : h_n;

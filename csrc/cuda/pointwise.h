@@ -16,7 +16,8 @@
 namespace elman::cuda {
 
 /// One step forward of one cell: h_t = f(preactivation + b_ih + b_hh). A leaky cell (leak.h) has a
-/// state beside what W_h reads, in A: rounded to S at each step it would not move by what it should.
+/// state beside what W_h reads, in A: rounded to S at each step it would not move by what it
+/// should.
 struct ForwardStep {
   Element element;
   Activation activation;
@@ -39,8 +40,9 @@ struct ForwardStep {
 LaunchError forward_step(const ForwardStep& args, Stream stream);
 
 /// One lag of the backward recurrence of one cell, in all windows that have a step there:
-/// delta = f'(h) * (arriving + carried), or what a leaky cell makes of these. The rows are `capacity` for each window, first_window on;
-/// row r stands for window first_window + r / capacity and batch row r % capacity.
+/// delta = f'(h) * (arriving + carried), or what a leaky cell makes of these. The rows are
+/// `capacity` for each window, first_window on; row r stands for window first_window + r / capacity
+/// and batch row r % capacity.
 struct BackwardStep {
   Element element;
   Activation activation;

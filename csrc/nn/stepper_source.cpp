@@ -62,6 +62,21 @@ class Reader {
     take_layer(module, "");
   }
 
+  /// After the layers. alpha: [], [H] or [L, H]; undefined for 1 in the rate form.
+  template <typename Options>
+  void take_leak(const Tensor& alpha, const Options& options) {
+    TORCH_CHECK_VALUE(options.noise() == 0 || !options.noise_in_eval(),
+                      "module: a stepper adds no noise, but the module has noise = ",
+                      options.noise(), ", in evaluation too; set it to 0 first");
+    StepperParameters<T>& parameters = result.parameters;
+    parameters.leak_form = options.form() == LeakyForm::kRate ? "rate" : "current";
+    if (!alpha.defined()) return;
+    const auto layers = static_cast<int64_t>(parameters.layers.size());
+    const Tensor by_layer = alpha.detach().expand({layers, parameters.hidden_size});
+    for (int64_t layer = 0; layer < layers; ++layer)
+      parameters.layers[static_cast<size_t>(layer)].alpha = take("alpha", by_layer[layer]);
+  }
+
   ModuleParameters<T> result;
 };
 
@@ -96,6 +111,22 @@ ModuleParameters<T> stepper_parameters(const RNNCell& module) {
 }
 
 template <typename T>
+ModuleParameters<T> stepper_parameters(const LeakyRNN& module) {
+  Reader<T> reader;
+  reader.take_rnn(*module, module->options.rnn());
+  reader.take_leak(module->alpha(), module->options);
+  return std::move(reader.result);
+}
+
+template <typename T>
+ModuleParameters<T> stepper_parameters(const LeakyRNNCell& module) {
+  Reader<T> reader;
+  reader.take_cell(*module, module->options.cell());
+  reader.take_leak(module->alpha(), module->options);
+  return std::move(reader.result);
+}
+
+template <typename T>
 ModuleParameters<T> stepper_parameters(const Network& module) {
   Reader<T> reader;
   reader.take_rnn(*module->rnn, module->rnn->options);
@@ -126,6 +157,8 @@ ModuleParameters<T> stepper_parameters(const torch::nn::RNNCell& module) {
   template ModuleParameters<double> stepper_parameters(const Module&);
 ELMAN_INSTANTIATE(RNN)
 ELMAN_INSTANTIATE(RNNCell)
+ELMAN_INSTANTIATE(LeakyRNN)
+ELMAN_INSTANTIATE(LeakyRNNCell)
 ELMAN_INSTANTIATE(Network)
 ELMAN_INSTANTIATE(torch::nn::RNN)
 ELMAN_INSTANTIATE(torch::nn::RNNCell)

@@ -1,4 +1,5 @@
 #include <elman/stream.h>
+#include <torch/utils.h>
 
 #include <map>
 #include <string>
@@ -29,6 +30,26 @@ Tensor Stream::operator()(const Tensor& input, const Tensor& reset, const Tensor
       {input, detail::as_optional(reset), detail::as_optional(carry_scale)},
       {weights, options.bias(), options.num_layers(), options.dropout(), rnn_->is_training(),
        options.batch_first(), detail::schema_name(options.nonlinearity())});
+}
+
+void Stream::burn_in(const Tensor& input, const Tensor& reset, const Tensor& carry_scale) {
+  const torch::NoGradGuard no_grad;
+  TORCH_CHECK(input.defined() && input.dim() >= 2, "input must have 2 or 3 dimensions");
+  const int64_t dim = rnn_->options.batch_first() && input.dim() == 3 ? 1 : 0;
+  const int64_t steps = input.size(dim);
+  TORCH_CHECK_VALUE(steps % k1() == 0, "input: burn_in takes a multiple of k1 = ", k1(),
+                    " steps, got ", steps);
+  const auto part = [&](const char* name, const Tensor& tensor, int64_t first) {
+    if (!tensor.defined()) return tensor;
+    // A carry_scale of one dimension is a number for each step, whatever the input's layout.
+    const int64_t along = tensor.dim() == 1 ? 0 : dim;
+    TORCH_CHECK(tensor.dim() > along && tensor.size(along) == steps, name, " must have ", steps,
+                " steps as input has, got a tensor of shape ", tensor.sizes());
+    return tensor.narrow(along, first, k1());
+  };
+  for (int64_t first = 0; first < steps; first += k1())
+    (*this)(part("input", input, first), part("reset", reset, first),
+            part("carry_scale", carry_scale, first));
 }
 
 void Stream::reset() { engine_->reset(); }

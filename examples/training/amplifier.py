@@ -111,7 +111,9 @@ def draw(x, target, y, arguments):
     axes[1, 0].scatter(x[::37], y[::37], s=2, color=ORANGE, label="network")
     axes[1, 0].set(title="Output against input", xlim=(loud[0] * 0.6, loud[-1] * 0.6))
     for axis, sound, name in ((axes[0, 1], target, "Amplifier"), (axes[1, 1], y, "Network")):
-        axis.specgram(sound + 1e-9, 512, RATE, noverlap=256, cmap="magma", vmin=-120, vmax=-30)
+        axis.specgram(
+            sound + 1e-9, NFFT=512, Fs=RATE, noverlap=256, cmap="magma", vmin=-120, vmax=-30
+        )
         axis.set(title=name, ylabel="Hz", xlabel="seconds", ylim=(0, 8000))
         axis.grid(False)
     save(figure, arguments)

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <elman/export.h>
+#include <elman/leaky_rnn.h>
+#include <elman/leaky_rnn_cell.h>
 #include <elman/network.h>
 #include <elman/rnn.h>
 #include <elman/rnn_cell.h>
@@ -21,11 +23,16 @@ struct ModuleParameters {
 
 /// Reads a module's parameters as they are now, converted to T (float or double), from any device.
 /// Dropout has no part in a stepper; a `Network` of any mapping gives its output at every step.
-/// Throws `c10::Error` for a module that has two directions or complex parameters.
+/// A leaky module's outputs are r. Throws `c10::Error` for a module with two directions, complex
+/// parameters, or noise in evaluation, which a stepper does not add.
 template <typename T>
 ELMAN_API ModuleParameters<T> stepper_parameters(const RNN& module);
 template <typename T>
 ELMAN_API ModuleParameters<T> stepper_parameters(const RNNCell& module);
+template <typename T>
+ELMAN_API ModuleParameters<T> stepper_parameters(const LeakyRNN& module);
+template <typename T>
+ELMAN_API ModuleParameters<T> stepper_parameters(const LeakyRNNCell& module);
 template <typename T>
 ELMAN_API ModuleParameters<T> stepper_parameters(const Network& module);
 template <typename T>
@@ -48,6 +55,10 @@ template <>
 struct StepperSource<RNN> : ModuleSource<RNN> {};
 template <>
 struct StepperSource<RNNCell> : ModuleSource<RNNCell> {};
+template <>
+struct StepperSource<LeakyRNN> : ModuleSource<LeakyRNN> {};
+template <>
+struct StepperSource<LeakyRNNCell> : ModuleSource<LeakyRNNCell> {};
 template <>
 struct StepperSource<Network> : ModuleSource<Network> {};
 template <>

@@ -57,6 +57,13 @@ class ELMAN_API Stream {
   torch::Tensor operator()(const torch::Tensor& input, const torch::Tensor& reset = {},
                            const torch::Tensor& carry_scale = {});
 
+  /// Takes steps whose outputs carry no loss: they warm the states up, and belong to the past of
+  /// the chunks after them.
+  ///
+  ///   - input, reset, carry_scale: as for a call, but of a multiple of k1 steps
+  void burn_in(const torch::Tensor& input, const torch::Tensor& reset = {},
+               const torch::Tensor& carry_scale = {});
+
   /// Back to the beginning: zero states, no past; the batch size may change.
   void reset();
 

@@ -51,6 +51,14 @@ TYPED_TEST(StepperOfModules, RecurrentModules) {
   check(elman::RNN(elman::RNNOptions(4, 20).num_layers(2)));
   check(elman::RNN(elman::RNNOptions(4, 20).nonlinearity(torch::kSigmoid).bias(false)));
   check(elman::RNN(elman::RNNOptions(4, 20).dropout(0.0).nonlinearity(torch::kReLU)));
+  using elman::LeakyForm;
+  using elman::LeakyRNNOptions;
+  const auto stack = elman::RNNOptions(4, 20).num_layers(2);
+  check(elman::LeakyRNN(LeakyRNNOptions(stack).alpha(0.25)));
+  check(elman::LeakyRNN(LeakyRNNOptions(stack).alpha(0.25).form(LeakyForm::kCurrent)));
+  check(elman::LeakyRNN(LeakyRNNOptions(stack).alpha(torch::rand({2, 20}) * 0.5 + 0.2)));
+  check(elman::LeakyRNN(LeakyRNNOptions(stack).alpha(0.5).learn_alpha(true)));
+  check(elman::LeakyRNN(LeakyRNNOptions(stack).alpha(1.0)));
   check(torch::nn::RNN(torch::nn::RNNOptions(4, 20).num_layers(2)));
   check(torch::nn::RNN(torch::nn::RNNOptions(4, 20).nonlinearity(torch::kReLU)));
 }
@@ -70,6 +78,23 @@ TYPED_TEST(StepperOfModules, Cells) {
   };
   check(elman::RNNCell(elman::RNNCellOptions(4, 20).nonlinearity(torch::kReLU)));
   check(torch::nn::RNNCell(torch::nn::RNNCellOptions(4, 20)));
+}
+
+// A leaky cell returns the state that it carries; a stepper's output is r.
+TYPED_TEST(StepperOfModules, LeakyCells) {
+  using T = TypeParam;
+  const auto x = torch::randn({50, 3, 4}, kDtype<T>);
+  for (const auto form : {elman::LeakyForm::kRate, elman::LeakyForm::kCurrent}) {
+    elman::LeakyRNNCell cell(elman::LeakyRNNCellOptions(4, 20).alpha(0.3).form(form));
+    cell->to(kDtype<T>);
+    elman::BasicStepper<T> stepper(cell, 3);
+    const Tensor y = steps_of(stepper, x);
+    Tensor state;
+    for (int64_t t = 0; t < x.size(0); ++t) {
+      state = cell->forward(x[t], state);
+      expect_close<T>(y[t], cell->output(state));
+    }
+  }
 }
 
 TYPED_TEST(StepperOfModules, NetworksAndFiles) {
@@ -108,6 +133,10 @@ TEST(StepperOfModules, WhatAStepperCannotBeIsRefused) {
   complex->to(torch::kComplexFloat);
   EXPECT_THROW(elman::Stepper{complex}, c10::TypeError);
   EXPECT_THROW(elman::Stepper(elman::RNN(4, 8), 0), std::invalid_argument);
+  elman::LeakyRNN noisy(elman::LeakyRNNOptions(4, 8).alpha(0.5).noise(0.1));
+  EXPECT_THROW(elman::Stepper{noisy}, c10::ValueError);
+  noisy->options.noise_in_eval(false);
+  EXPECT_EQ(elman::Stepper(noisy).hidden_size(), 8);
 }
 
 }  // namespace

@@ -365,6 +365,22 @@ TEST(GradientByLag, IsThatOfASlidingWindow) {
   EXPECT_EQ(norms[0][7].item<double>(), 0);
 }
 
+TEST(Stream, BurnInIsChunksWithoutALoss) {
+  for (const bool batch_first : {false, true}) {
+    elman::RNN rnn(elman::RNNOptions(3, 5).batch_first(batch_first));
+    rnn->to(torch::kDouble);
+    const int64_t dim = batch_first ? 1 : 0;
+    const Tensor steps = torch::randn({24, 2, 3}, torch::kDouble);
+    const Tensor x = batch_first ? steps.transpose(0, 1) : steps;
+    elman::Stream stream(rnn, 4, 8);
+    stream.burn_in(x.narrow(dim, 0, 20), {}, torch::ones({20}, torch::kDouble));
+    const Tensor expected = std::get<0>(rnn->forward(x)).narrow(dim, 20, 4);
+    EXPECT_TRUE(torch::allclose(stream(x.narrow(dim, 20, 4)), expected));
+    EXPECT_ERROR(stream.burn_in(x.narrow(dim, 0, 6)),
+                 "input: burn_in takes a multiple of k1 = 4 steps, got 6");
+  }
+}
+
 TEST(RandomTruncation, DrawsCutsAndFactors) {
   const Tensor scale = elman::random_truncation(100, 50, 2.5);
   EXPECT_EQ(scale.sizes(), (std::vector<int64_t>{100, 50}));

@@ -54,6 +54,20 @@ def test_digits_are_read(run_quick):
     assert number(r"test accuracy: ([\d.]+)%", run_quick("digits")) > 95
 
 
+def test_the_amplifier_is_learnt(run_quick, tmp_path):
+    output = run_quick("amplifier")
+    assert number(r"error of the riff: ([\d.]+) %", output) < 25
+    assert number(r"real-time factor: (\d+)", output) > 0
+    for name in ("amplifier.safetensors", "riff_dry.wav", "riff_amplifier.wav", "riff_network.wav"):
+        assert (tmp_path / name).is_file()
+
+
+def test_the_pole_is_balanced(run_quick, tmp_path):
+    output = run_quick("balance")
+    assert number(r"kept the pole up for 10 s in (\d+) of 20 runs", output) >= 15
+    assert (tmp_path / "balance.safetensors").is_file()
+
+
 def test_memory_finds_the_way(run_quick):
     output = run_quick("episodes")
     assert number(r"with memory: ([\d.]+)%", output) > 90

@@ -102,8 +102,12 @@ def test_leaky_networks(form, alpha):
             torch.testing.assert_close(stepper.step(x), below, rtol=0, atol=1e-13)
     torch.testing.assert_close(stepper.state[:, 0], carried, rtol=0, atol=1e-13)
     rnn.noise = 0.1
-    with pytest.raises(ValueError, match=r"adds no noise, but the module has noise = 0\.1"):
+    with pytest.raises(ValueError, match=r"adds no noise, but the module has noise = 0\.1, in"):
         elman.Stepper(rnn)
+    rnn.noise_in_eval = False
+    assert elman.Stepper(rnn).hidden_size == 5
+    plain = elman.Stepper(Leaky(3, 5, alpha=None, form="rate"))
+    assert b"leak_form" not in plain.__getstate__()["contents"]
 
 
 def test_out_in_place_and_strided_arrays():
@@ -225,7 +229,12 @@ def test_wrong_modules_and_files(tmp_path):
 
 def test_wrong_arrays():
     stepper, batch = elman.Stepper(elman.RNN(3, 4)), elman.Stepper(elman.RNN(3, 4), rows=2)
-    for wrong in (torch.zeros(4), torch.zeros(2, 3), numpy.zeros(()), torch.zeros(1, 1, 3)):
+    for wrong in (
+        torch.zeros(4),
+        torch.zeros(2, 3),
+        numpy.zeros((), "float32"),
+        torch.zeros(1, 1, 3),
+    ):
         with pytest.raises(ValueError, match=r"x: expected shape \(1, 3\) or \(3\), got"):
             stepper.step(wrong)
     with pytest.raises(ValueError, match=r"x: expected shape \(2, 3\), got \(3,\)"):
@@ -248,6 +257,13 @@ def test_wrong_arrays():
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match="out: expected a contiguous, writeable array"):
         stepper.step(numpy.zeros(3, "float32"), out=frozen)
+    for call in (stepper.step, stepper.process):
+        with pytest.raises(TypeError, match="x should be a Tensor or a NumPy array, got: list"):
+            call([1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match="out should be a Tensor or a NumPy array, got: list"):
+        stepper.step(torch.zeros(3), out=[0.0] * 4)
+    with pytest.raises(TypeError, match="state should be a Tensor or a NumPy array, got: float"):
+        stepper.state = 0.0
     with pytest.raises(IndexError, match="row must be between 0 and 1, got 2"):
         batch.reset(2)
     with pytest.raises(ValueError, match=r"state: expected shape \(1, 1, 4\), got \(4,\)"):

@@ -24,6 +24,7 @@ from elman._build_info import version as __version__  # noqa: E402
 from elman.adaptive_truncation import AdaptiveTruncation  # noqa: E402
 from elman.convert import Conversion, convert, to_torch  # noqa: E402
 from elman.decompose import decompose  # noqa: E402
+from elman.forgetting_length import forgetting_length  # noqa: E402
 from elman.gradient_by_lag import gradient_by_lag, plot_gradient_by_lag  # noqa: E402
 from elman.kernel_info import kernel_info  # noqa: E402
 from elman.leaky_rnn import LeakyRNN  # noqa: E402
@@ -52,6 +53,7 @@ __all__ = [
     "cmake_prefix_path",
     "convert",
     "decompose",
+    "forgetting_length",
     "gradient_by_lag",
     "kernel_info",
     "load_from",

@@ -5,6 +5,7 @@ Written here byte by byte: the format is short, and elman needs no further packa
 
 import json
 import struct
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -65,14 +66,14 @@ def _read(module: torch.nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
             "module: a stepper goes forward in time, so the network must have one direction; got "
             "bidirectional = True"
         )
-    layers = 1 if is_cell else module.num_layers
+    layers = 1 if is_cell else cast(int, module.num_layers)
     tensors = {}
     for layer in range(layers):
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             tensor = getattr(module, name if is_cell else f"{name}_l{layer}", None)
             if tensor is not None:
                 tensors[f"{name}_l{layer}"] = tensor
-    metadata = {"elman_stepper": "1", "nonlinearity": module.nonlinearity}
+    metadata = {"elman_stepper": "1", "nonlinearity": str(module.nonlinearity)}
     if leaky:
         _read_leak(module, layers, tensors, metadata)
     return tensors, metadata
@@ -81,15 +82,17 @@ def _read(module: torch.nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_leak(
     module: torch.nn.Module, layers: int, tensors: dict[str, Tensor], metadata: dict[str, str]
 ) -> None:
-    if getattr(module, "noise", 0.0):
+    if getattr(module, "noise", 0.0) and getattr(module, "noise_in_eval", True):
         raise ValueError(
-            f"module: a stepper adds no noise, but the module has noise = {module.noise}; set it "
-            "to 0 first"
+            f"module: a stepper adds no noise, but the module has noise = {module.noise}, in "
+            "evaluation too; set it to 0 first"
         )
+    if module.alpha is None:  # which is 1, of the rate form: the plain cell
+        return
     weight = tensors["weight_hh_l0"]
     alpha = torch.as_tensor(module.alpha, dtype=weight.dtype, device=weight.device)
     # A number, [H], or [L, H].
     alpha = alpha.expand(layers, weight.size(0))
     for layer in range(layers):
         tensors[f"alpha_l{layer}"] = alpha[layer]
-    metadata["leak_form"] = module.form
+    metadata["leak_form"] = str(module.form)

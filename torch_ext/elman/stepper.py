@@ -12,6 +12,12 @@ from torch import Tensor
 from elman._library import library_path
 from elman._stepper_file import to_bytes
 
+numpy: Any
+try:
+    import numpy
+except ImportError:  # torch works without it
+    numpy = None
+
 __all__ = ["Stepper", "save_stepper"]
 
 Array = TypeVar("Array", Tensor, Any)  # a tensor or a NumPy array
@@ -107,6 +113,7 @@ class Stepper:
         self._calls.sizes(handle, sizes)
         self.rows, self.input_size, self.hidden_size, self.num_layers, self.output_size = sizes
         self._step = self._calls.step
+        self._numpy_dtype = numpy and numpy.dtype(str(dtype).removeprefix("torch."))
         self._one_x, self._one_y = (self.input_size,), (self.output_size,)
         self._rows_x, self._rows_y = (rows, self.input_size), (rows, self.output_size)
 
@@ -125,7 +132,7 @@ class Stepper:
         Returns:
             The output, `(rows, output_size)` or `(output_size)`; it is ``out`` if that was given.
         """
-        shape = x.shape
+        shape: Any = getattr(x, "shape", None)
         if shape == self._rows_x:
             shape = self._rows_y
         elif shape == self._one_x and self.rows == 1:
@@ -134,7 +141,7 @@ class Stepper:
             self._refuse_shape("x", x, "")
         x, at = self._address("x", x)
         if out is None:
-            out = x.new_empty(shape) if isinstance(x, Tensor) else _empty(shape, x.dtype)
+            out = x.new_empty(shape) if isinstance(x, Tensor) else numpy.empty(shape, x.dtype)
         self._step(self._handle, at, self._out_address(out, shape))
         return out
 
@@ -148,6 +155,9 @@ class Stepper:
         Returns:
             The outputs, `(steps, rows, output_size)` or `(steps, output_size)`.
         """
+        if not hasattr(x, "shape"):
+            self._address("x", x)  # which says what it is
+        shape: tuple[int, ...]
         if len(x.shape) == 3 and tuple(x.shape[1:]) == self._rows_x:
             shape = (x.shape[0], *self._rows_y)
         elif len(x.shape) == 2 and tuple(x.shape[1:]) == self._one_x and self.rows == 1:
@@ -156,7 +166,7 @@ class Stepper:
             self._refuse_shape("x", x, "steps, ")
         x, at = self._address("x", x)
         if out is None:
-            out = x.new_empty(shape) if isinstance(x, Tensor) else _empty(shape, x.dtype)
+            out = x.new_empty(shape) if isinstance(x, Tensor) else numpy.empty(shape, x.dtype)
         self._calls.process(self._handle, at, self._out_address(out, shape), shape[0])
         return out
 
@@ -178,9 +188,9 @@ class Stepper:
     @state.setter
     def state(self, state: Array) -> None:
         expected = (self.num_layers, self.rows, self.hidden_size)
+        state, at = self._address("state", state)
         if tuple(state.shape) != expected:
             raise ValueError(f"state: expected shape {expected}, got {tuple(state.shape)}")
-        state, at = self._address("state", state)
         self._calls.set_state(self._handle, at)
 
     def __repr__(self) -> str:
@@ -209,14 +219,19 @@ class Stepper:
             if not array.is_contiguous():
                 array = array.contiguous()
             return array, array.data_ptr()
-        if array.dtype != self._calls.numpy_dtype:
-            raise TypeError(f"{name}: expected dtype {self._calls.numpy_dtype}, got {array.dtype}")
+        if numpy is None or not isinstance(array, numpy.ndarray):
+            raise TypeError(
+                f"{name} should be a Tensor or a NumPy array, got: {type(array).__name__}"
+            )
+        if array.dtype is not self._numpy_dtype and array.dtype != self._numpy_dtype:
+            raise TypeError(f"{name}: expected dtype {self._numpy_dtype}, got {array.dtype}")
         if not array.flags.c_contiguous:
             array = array.copy(order="C")
-        return array, array.ctypes.data
+        return array, array.__array_interface__["data"][0]  # quicker than array.ctypes
 
     def _out_address(self, out: Array, shape: tuple[int, ...]) -> int:
-        if out.shape != shape:
+        if getattr(out, "shape", None) != shape:
+            self._address("out", out)
             raise ValueError(f"out: expected shape {tuple(shape)}, got {tuple(out.shape)}")
         if isinstance(out, Tensor):
             if not out.is_contiguous():
@@ -228,18 +243,13 @@ class Stepper:
         return self._address("out", out)[1]
 
     def _refuse_shape(self, name: str, array: Array, steps: str) -> None:
+        self._address(name, array)  # what is no array has no shape
         one = f" or ({steps}{self.input_size})" if self.rows == 1 else ""
         one = one.replace(", )", ",)")
         raise ValueError(
             f"{name}: expected shape ({steps}{self.rows}, {self.input_size}){one}, got "
             f"{tuple(array.shape)}"
         )
-
-
-def _empty(shape: tuple[int, ...], dtype: Any) -> Any:
-    import numpy
-
-    return numpy.empty(shape, dtype)
 
 
 _loaded: dict[torch.dtype, SimpleNamespace] = {}
@@ -277,7 +287,6 @@ def _calls(dtype: torch.dtype) -> SimpleNamespace:
         state=function(short, "state", None, pointer, pointer),
         set_state=function(short, "set_state", None, pointer, pointer),
         sizes=function(short, "sizes", None, pointer, pointer),
-        numpy_dtype=name,
     )
     _loaded[dtype] = calls
     return calls

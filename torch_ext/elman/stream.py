@@ -179,6 +179,66 @@ class Stream:
         """
         return self._k2
 
+    @torch.no_grad()
+    def burn_in(
+        self,
+        input: Tensor,
+        reset: Tensor | None = None,
+        carry_scale: Tensor | None = None,
+        preactivation: Tensor | None = None,
+    ) -> None:
+        """Takes steps whose outputs carry no loss: they warm the states up.
+
+        A piece that begins in the middle of something is not rightly predicted before the states
+        have seen some of it, and losses on its first steps teach the network something else. See
+        :func:`elman.forgetting_length` for how many steps it takes. The steps belong to the
+        stream's past: losses of the chunks after them go back into them.
+
+        Args:
+            input: as for a call, but a multiple of k1 steps
+            reset: as for a call
+            carry_scale: as for a call
+            preactivation: as for a call
+
+        Raises:
+            ValueError: another number of steps.
+            TypeError, RuntimeError: as a call does, and RuntimeError where the arguments have
+                different numbers of steps.
+        """
+        check_tensor("input", input)
+        dim = 1 if self.rnn.batch_first and input.dim() == 3 else 0
+        steps = input.size(dim) if input.dim() > 0 else 0
+        if steps % self.k1 != 0:
+            raise ValueError(
+                f"input: burn_in takes a multiple of k1 = {self.k1} steps, got {steps}"
+            )
+
+        def chunks(name: str, tensor: Tensor | None, along: int) -> list[Tensor | None]:
+            if tensor is None:
+                return [None] * (steps // self.k1)
+            check_tensor(name, tensor)
+            if tensor.dim() <= along or tensor.size(along) != steps:
+                raise RuntimeError(
+                    f"{name} must have {steps} steps as input has, got a tensor of shape "
+                    f"{list(tensor.shape)}"
+                )
+            return list(tensor.split(self.k1, along))
+
+        # A carry_scale of one dimension is a number for each step, whatever the input's layout.
+        scale_dim = 0 if isinstance(carry_scale, Tensor) and carry_scale.dim() == 1 else dim
+        # That of a stack has the layers first.
+        preactivation_dim = dim
+        if isinstance(preactivation, Tensor):
+            preactivation_dim += max(0, preactivation.dim() - input.dim())
+        for arguments in zip(
+            input.split(self.k1, dim) if steps else [],
+            chunks("reset", reset, dim),
+            chunks("carry_scale", carry_scale, scale_dim),
+            chunks("preactivation", preactivation, preactivation_dim),
+            strict=True,
+        ):
+            self(*arguments)
+
     def reset(self) -> None:
         """Back to the beginning: zero states, no past; the batch size may change."""
         self._engine.reset()
