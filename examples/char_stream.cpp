@@ -132,11 +132,14 @@ Curve Train(const std::string& name, const Text& text, const Options& options, b
   return curve;
 }
 
+// Updates to a block, of which the plot's legend takes the median speed.
+constexpr size_t kBlock = 50;
+
 void Report(const Curve& curve) {
   const size_t window = std::max<size_t>(1, curve.losses.size() / 10);
   std::printf("%-16s %.3f bits per character at the end, %.0f characters/s\n", curve.name.c_str(),
               char_lm::Smoothed(curve.losses, window).back() / std::log(2.0),
-              char_lm::Speed(curve));
+              char_lm::MedianSpeed(curve, kBlock));
 }
 
 }  // namespace
@@ -158,7 +161,7 @@ int Main(int argc, char** argv) {
   char_lm::WritePlot(
       options.picture,
       "Character model, an update every " + std::to_string(options.k1) + " characters", streaming,
-      detaching);
+      detaching, kBlock);
   std::printf("picture: %s\n", std::filesystem::absolute(options.picture).c_str());
   return 0;
 }
