@@ -1,7 +1,9 @@
 #pragma once
 
-/// \file elman::Stepper: a trained Elman network one step at a time, in real time. This header and
-/// the library behind it (CMake: `Elman::stepper`) need neither LibTorch nor Python.
+/// \file stepper.h
+///
+/// A trained Elman network one step at a time, in real time. This header and the library behind it
+/// (CMake: `Elman::stepper`) need neither LibTorch nor Python.
 
 #include <elman/export.h>
 
