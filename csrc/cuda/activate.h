@@ -1,15 +1,8 @@
 #pragma once
 
 #include <cmath>
-#include <type_traits>
 
 #include "activation.h"
-
-#ifdef __CUDACC__
-#define ELMAN_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define ELMAN_HOST_DEVICE inline
-#endif
 
 namespace elman::cuda {
 
@@ -50,27 +43,6 @@ ELMAN_HOST_DEVICE A slope(A h) {
     static_assert(kActivation == Activation::kIdentity);
     return A(1);
   }
-}
-
-/// Calls function with the activation as a constant: on the device or the host, as function is.
-#ifdef __CUDACC__
-#pragma nv_exec_check_disable
-#endif
-template <typename Function>
-ELMAN_HOST_DEVICE auto with_activation(Activation activation, const Function& function) {
-  switch (activation) {
-    case Activation::kTanh:
-      return function(std::integral_constant<Activation, Activation::kTanh>());
-    case Activation::kRelu:
-      return function(std::integral_constant<Activation, Activation::kRelu>());
-    case Activation::kSigmoid:
-      return function(std::integral_constant<Activation, Activation::kSigmoid>());
-    case Activation::kSoftplus:
-      return function(std::integral_constant<Activation, Activation::kSoftplus>());
-    case Activation::kIdentity:
-      return function(std::integral_constant<Activation, Activation::kIdentity>());
-  }
-  __builtin_unreachable();
 }
 
 template <typename A>

@@ -2,8 +2,6 @@
 
 // The activations on vectors. Included once for each instruction set.
 
-#include <type_traits>
-
 #include "activation.h"
 #include "cpu/vec/tanh.h"
 #include "cpu/vec/vector.h"
@@ -62,23 +60,6 @@ inline Vectorized<C> scale_by_derivative(const Vectorized<C>& h, const Vectorize
   } else {
     static_assert(kActivation == Activation::kIdentity);
     return error;
-  }
-}
-
-/// Calls function with the activation as a constant.
-template <typename Function>
-inline void with_activation(Activation activation, const Function& function) {
-  switch (activation) {
-    case Activation::kTanh:
-      return function(std::integral_constant<Activation, Activation::kTanh>());
-    case Activation::kRelu:
-      return function(std::integral_constant<Activation, Activation::kRelu>());
-    case Activation::kSigmoid:
-      return function(std::integral_constant<Activation, Activation::kSigmoid>());
-    case Activation::kSoftplus:
-      return function(std::integral_constant<Activation, Activation::kSoftplus>());
-    case Activation::kIdentity:
-      return function(std::integral_constant<Activation, Activation::kIdentity>());
   }
 }
 
