@@ -160,11 +160,6 @@ class Gradient {
     return at::where(direction == 1 ? layout_.is_first() : layout_.is_last(), gradient, 0);
   }
 
-  static at::Tensor sum(const at::Tensor& a, const at::Tensor& b) {
-    if (!a.defined()) return b;
-    return b.defined() ? a + b : a;
-  }
-
   Sweep make_sweep(int64_t layer, int64_t direction) const {
     const bool reverse = direction == 1;
     // The gradient of a holomorphic f is multiplied by the conjugate of its derivative.

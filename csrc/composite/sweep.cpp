@@ -28,6 +28,11 @@ at::Tensor ByLag::at(int64_t lag) const {
   return passed == 0 ? place : place.narrow(0, 0, place.size(0) - passed);
 }
 
+at::Tensor sum(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined()) return b;
+  return b.defined() ? a + b : a;
+}
+
 void WindowSum::add(int64_t lag, const at::Tensor& x) {
   auto& place = places_[lag % windows_.k1];
   if (lag < windows_.k1) {
@@ -55,15 +60,6 @@ Sweep::Sweep(const Windows& windows, const SweepCell& cell)
       valid_(cell.alpha.defined() ? cell.valid : at::Tensor(), windows, cell.reverse),
       deltas_(windows, cell.reverse),
       states_(windows, cell.reverse) {}
-
-namespace {
-
-at::Tensor sum(const at::Tensor& a, const at::Tensor& b) {
-  if (!a.defined()) return b;
-  return b.defined() ? a + b : a;
-}
-
-}  // namespace
 
 /// The rows of the lag before that have a step at this one. Where the walk leaves a chunk, every
 /// window moves one chunk down and the lowest one has nowhere to go: its rows come first.

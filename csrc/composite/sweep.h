@@ -30,6 +30,9 @@ class ByLag {
   std::vector<at::Tensor> places_;  // per lag modulo k1: [count, B, C]
 };
 
+/// a + b, where an undefined one counts as zero.
+at::Tensor sum(const at::Tensor& a, const at::Tensor& b);
+
 /// The sum over the windows of what each has at its steps.
 class WindowSum {
  public:

@@ -18,6 +18,7 @@
 
 #include "checks.h"
 #include "dispatch/operators.h"
+#include "owned_arguments.h"
 #include "stream/gradient.h"
 #include "stream/layout.h"
 
@@ -67,28 +68,6 @@ at::Tensor carried_states(const StreamModule& module, const at::Tensor& before,
   }
   states.push_back(after);
   return at::stack(states, 1);
-}
-
-/// The call for a chunk that is laid out time major, with the states before it.
-RnnArguments args_of_chunk(const RnnArguments& args, const at::Tensor& input,
-                           const std::optional<at::Tensor>& hx) {
-  return {input,
-          hx,
-          args.params,
-          args.has_biases,
-          args.num_layers,
-          args.dropout,
-          args.train,
-          /*bidirectional=*/false,
-          /*batch_first=*/false,
-          args.nonlinearity,
-          /*k1=*/0,
-          /*k2=*/0,
-          /*batch_sizes=*/std::nullopt,
-          /*reset=*/std::nullopt,
-          /*carry_scale=*/std::nullopt,
-          args.leak,
-          args.leak_form};
 }
 
 }  // namespace
@@ -193,12 +172,15 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
                          : at::zeros({now.num_layers, chunk_input.size(1), now.params[1].size(1)},
                                      chunk_input.options());
     const auto chunk_reset = per_step(chunk.reset);
-    const std::optional<at::Tensor> hx = before;
-    RnnArguments call = args_of_chunk(args, chunk_input, hx);
+    OwnedArguments call(args);  // time major, from the states before it
+    call.input = chunk_input;
+    call.hx = before;
     call.reset = chunk_reset;
-    if (args.preactivation)
-      call.preactivation = preactivation_from_caller(*args.preactivation, batched, now.batch_first);
-    auto [made, h_n, saved] = call_rnn_forward(call, /*save_states=*/true);
+    call.carry_scale.reset();
+    if (call.preactivation)
+      call.preactivation = preactivation_from_caller(*call.preactivation, batched, now.batch_first);
+    call.options.batch_first = false;
+    auto [made, h_n, saved] = call_rnn_forward(call.view(), /*save_states=*/true);
     stretch = history_.append({chunk_input, before, made, saved.states, saved.masks, saved.drives,
                                carried_states(now, before, h_n, saved.drives, chunk_reset),
                                chunk_reset, border_scale(chunk_input, per_step(chunk.carry_scale))},
