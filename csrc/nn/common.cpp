@@ -54,6 +54,20 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> weights_of(const RNNOp
   return weights;
 }
 
+std::string_view name_of(OutputFunction output) {
+  switch (output) {
+    case OutputFunction::kIdentity:
+      return "identity";
+    case OutputFunction::kSoftmax:
+      return "softmax";
+    case OutputFunction::kSigmoid:
+      return "sigmoid";
+    case OutputFunction::kTanh:
+      return "tanh";
+  }
+  TORCH_CHECK_VALUE(false, "output: unknown value ", static_cast<int>(output));
+}
+
 void print_options(const RNNOptions& options, std::ostream& stream) {
   stream << std::boolalpha << "input_size=" << options.input_size()
          << ", hidden_size=" << options.hidden_size() << ", num_layers=" << options.num_layers()

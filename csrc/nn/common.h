@@ -38,6 +38,19 @@ inline void check_sizes(int64_t input_size, int64_t hidden_size) {
   TORCH_CHECK_VALUE(hidden_size > 0, "hidden_size must be greater than zero, got ", hidden_size);
 }
 
+/// Registers a cell's parameters. Without biases their names are still registered, as torch does:
+/// its archives have them.
+template <typename Cell>
+void register_weights(Cell& cell, int64_t input_size, int64_t hidden_size, bool bias) {
+  cell.weight_ih = cell.register_parameter("weight_ih", torch::empty({hidden_size, input_size}));
+  cell.weight_hh = cell.register_parameter("weight_hh", torch::empty({hidden_size, hidden_size}));
+  for (auto& [name, parameter] :
+       {std::pair("bias_ih", &cell.bias_ih), std::pair("bias_hh", &cell.bias_hh)}) {
+    *parameter = bias ? cell.register_parameter(name, torch::empty({hidden_size}))
+                      : cell.register_parameter(name, {}, /*requires_grad=*/false);
+  }
+}
+
 /// Draws the parameters, in their order, as torch's recurrent modules do.
 void init_parameters(const std::vector<torch::Tensor>& parameters, int64_t hidden_size);
 
@@ -47,6 +60,9 @@ void check_options(const RNNOptions& options);
 /// Names and sizes of a stack's weights, layer by layer, direction by direction, as the operator
 /// takes them.
 std::vector<std::pair<std::string, std::vector<int64_t>>> weights_of(const RNNOptions& options);
+
+/// The name of a head's function, as Python has it.
+std::string_view name_of(OutputFunction output);
 
 /// Prints the options as torch::nn::RNN does, then those that it does not have.
 void print_options(const RNNOptions& options, std::ostream& stream);

@@ -20,16 +20,7 @@ void LeakyRNNCellImpl::reset() {
   detail::check_sizes(input_size, hidden_size);
   detail::check_leak(options.alpha(), options.learn_alpha(), options.noise(), /*cells=*/1,
                      hidden_size);
-  weight_ih = register_parameter("weight_ih", torch::empty({hidden_size, input_size}));
-  weight_hh = register_parameter("weight_hh", torch::empty({hidden_size, hidden_size}));
-  // Without biases their names are still registered, as torch does: its archives have them.
-  if (options.cell().bias()) {
-    bias_ih = register_parameter("bias_ih", torch::empty({hidden_size}));
-    bias_hh = register_parameter("bias_hh", torch::empty({hidden_size}));
-  } else {
-    bias_ih = register_parameter("bias_ih", {}, /*requires_grad=*/false);
-    bias_hh = register_parameter("bias_hh", {}, /*requires_grad=*/false);
-  }
+  detail::register_weights(*this, input_size, hidden_size, options.cell().bias());
   detail::register_leak(*this, options.alpha(), options.learn_alpha(), options.form());
   reset_parameters();
 }

@@ -25,20 +25,6 @@ std::string_view name_of(Mapping mapping) {
   TORCH_CHECK_VALUE(false, "mapping: unknown value ", static_cast<int>(mapping));
 }
 
-std::string_view name_of(OutputFunction output) {
-  switch (output) {
-    case OutputFunction::kIdentity:
-      return "identity";
-    case OutputFunction::kSoftmax:
-      return "softmax";
-    case OutputFunction::kSigmoid:
-      return "sigmoid";
-    case OutputFunction::kTanh:
-      return "tanh";
-  }
-  TORCH_CHECK_VALUE(false, "output: unknown value ", static_cast<int>(output));
-}
-
 }  // namespace
 
 NetworkImpl::NetworkImpl(const NetworkOptions& options_) : options(options_) { reset(); }
@@ -66,7 +52,7 @@ void NetworkImpl::reset() {
 
 void NetworkImpl::pretty_print(std::ostream& stream) const {
   stream << detail::printed_name(*this) << "(mapping=" << name_of(options.mapping())
-         << ", output=" << name_of(options.output()) << ")";
+         << ", output=" << detail::name_of(options.output()) << ")";
 }
 
 Tensor NetworkImpl::output_of(const Tensor& h) {

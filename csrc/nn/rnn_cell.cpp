@@ -15,16 +15,7 @@ void RNNCellImpl::reset() {
   const int64_t hidden_size = options.hidden_size();
   detail::check_sizes(options.input_size(), hidden_size);
 
-  weight_ih = register_parameter("weight_ih", torch::empty({hidden_size, options.input_size()}));
-  weight_hh = register_parameter("weight_hh", torch::empty({hidden_size, hidden_size}));
-  // Without biases their names are still registered, as torch does: its archives have them.
-  if (options.bias()) {
-    bias_ih = register_parameter("bias_ih", torch::empty({hidden_size}));
-    bias_hh = register_parameter("bias_hh", torch::empty({hidden_size}));
-  } else {
-    bias_ih = register_parameter("bias_ih", {}, /*requires_grad=*/false);
-    bias_hh = register_parameter("bias_hh", {}, /*requires_grad=*/false);
-  }
+  detail::register_weights(*this, options.input_size(), hidden_size, options.bias());
   reset_parameters();
 }
 

@@ -80,20 +80,6 @@ class Reader {
   ModuleParameters<T> result;
 };
 
-const char* name_of(OutputFunction output) {
-  switch (output) {
-    case OutputFunction::kIdentity:
-      return "identity";
-    case OutputFunction::kSoftmax:
-      return "softmax";
-    case OutputFunction::kSigmoid:
-      return "sigmoid";
-    case OutputFunction::kTanh:
-      return "tanh";
-  }
-  TORCH_INTERNAL_ASSERT(false);
-}
-
 }  // namespace
 
 template <typename T>
@@ -132,7 +118,7 @@ ModuleParameters<T> stepper_parameters(const Network& module) {
   reader.take_rnn(*module->rnn, module->rnn->options);
   StepperParameters<T>& parameters = reader.result.parameters;
   parameters.output_size = module->options.output_size();
-  parameters.output = name_of(module->options.output());
+  parameters.output = detail::name_of(module->options.output());
   parameters.weight_out = reader.take("out.weight", module->out->weight);
   parameters.bias_out = reader.take("out.bias", module->out->bias);
   return std::move(reader.result);

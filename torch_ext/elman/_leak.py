@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from elman._activations import activate
+
 __all__ = ["Leaky"]
 
 _FORMS = ("rate", "current")
@@ -219,7 +221,13 @@ class Leaky:
             preactivation = input.new_empty(noise_shape(input, num_layers, features))
         return {"leak": leak, "leak_form": self.form, "preactivation": preactivation}
 
-    def _leak_repr(self) -> str:
+    def output(self, state: Tensor) -> Tensor:
+        """The output r of states, `hx` or `h_n`: they themselves in the rate form, f of them in the
+        current form.
+        """
+        return activate(self.nonlinearity, state) if self.form == "current" else state
+
+    def extra_repr(self) -> str:
         alpha = self.alpha
         if alpha is None:
             text = "1"
@@ -234,7 +242,7 @@ class Leaky:
             text += f", noise={self.noise}"
             if not self.noise_in_eval:
                 text += ", noise_in_eval=False"
-        return text
+        return super().extra_repr() + text
 
     def __reduce_ex__(self, protocol):
         # torch refuses to pickle parametrized modules, since it cannot know what parametrizes them.

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import _scriptable
-from elman._activations import activate
 from elman._leak import Leaky
 from elman._options import Truncation
 from elman.rnn import RNN
@@ -144,15 +143,6 @@ class LeakyRNN(Leaky, RNN):
             input, preactivation, self.num_layers, directions
         )
         return {"leak": leak, "leak_form": self.form, "preactivation": preactivation}
-
-    def output(self, state: Tensor) -> Tensor:
-        """The output r of states, `hx` or `h_n`: they themselves in the rate form, f of them in the
-        current form.
-        """
-        return activate(self.nonlinearity, state) if self.form == "current" else state
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return super().extra_repr() + self._leak_repr()
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
         """What torch.jit.script compiles of this module."""

@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from elman._activations import activate
 from elman._leak import Leaky
 from elman._tracing import as_leaf, first_proxy
 from elman.rnn_cell import RNNCell
@@ -82,6 +81,9 @@ class LeakyRNNCell(Leaky, RNNCell):
         self._check(input, hx)
         if input.is_sparse:  # as torch's cell has it, by accident or not
             input = input.to_dense()
+        return self._run(input, hx, preactivation)
+
+    def _run(self, input: Tensor, hx: Tensor | None, preactivation: Tensor | None) -> Tensor:
         leak, p = self._leak_and_noise(input, preactivation, 1, 1)
         return torch.ops.elman.rnn_cell(
             input,
@@ -96,29 +98,10 @@ class LeakyRNNCell(Leaky, RNNCell):
             preactivation=p,
         )
 
-    def output(self, state: Tensor) -> Tensor:
-        """The output r of a state: the state itself in the rate form, f of it in the current
-        form.
-        """
-        return activate(self.nonlinearity, state) if self.form == "current" else state
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return super().extra_repr() + self._leak_repr()
-
     @torch.jit.unused
     def _traced(self, proxy, input, hx, preactivation):
         """What torch.fx.symbolic_trace records."""
         leaf = as_leaf(self, LeakyRNNCell, proxy, (input, hx), {"preactivation": preactivation})
         if leaf is not None:
             return leaf
-        leak, p = self._leak_and_noise(input, preactivation, 1, 1)
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return torch.ops.elman.rnn_cell(
-            input,
-            hx,
-            *weights,
-            nonlinearity=self.nonlinearity,
-            leak=None if leak is None else leak[0],
-            leak_form=self.form,
-            preactivation=p,
-        )
+        return self._run(input, hx, preactivation)
