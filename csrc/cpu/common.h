@@ -28,6 +28,17 @@ inline void advise_huge_pages(void* data, int64_t bytes) {
 #endif
 }
 
+/// Asks for the lines of the cache that `count` rows of `columns` elements lie in, to be written
+/// soon: what is computed until then hides how long they take to come.
+template <typename T>
+inline void prefetch_for_writing(int64_t count, int64_t columns, Rows<T> rows) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; ++i) {
+    T* const row = rows.data + i * rows.row_stride;
+    for (int64_t j = 0; j < columns; j += kLine) __builtin_prefetch(row + j, /*rw=*/1);
+  }
+}
+
 /// Uninitialised memory from ATen's CPU allocator, aligned to 64 bytes.
 template <typename T>
 class Buffer {

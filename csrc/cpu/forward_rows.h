@@ -223,6 +223,8 @@ class ForwardRows {
     const C* const bias = cell_.bias.get();
     const int64_t bias_stride = cell_.bias_rows > 1 ? hidden_ : 0;
     const auto panel = [&](int64_t j, int64_t columns) {
+      const Rows<S> drive{cell_.drive == nullptr ? nullptr : at_row(cell_.drive, t) + j, stride_};
+      if (drive.data != nullptr) prefetch_for_writing(count, columns, drive);
       for (const Entering& part : parts) {
         if (part.count > 0)
           multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
@@ -233,7 +235,6 @@ class ForwardRows {
         storage_kernels<S, C>().add(count, columns, {at_row(cell_.p, t) + j, stride_}, state + j,
                                     ld_);
       if (leaky_.exist()) {
-        const Rows<S> drive{cell_.drive == nullptr ? nullptr : at_row(cell_.drive, t) + j, stride_};
         return leaky_.advance(count, j, columns, state + j, ld_, h, drive, /*take_back=*/!kDirect);
       }
       const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
