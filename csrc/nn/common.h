@@ -1,5 +1,6 @@
 #pragma once
 
+#include <elman/network_options.h>
 #include <elman/options.h>
 #include <torch/nn/module.h>
 #include <torch/nn/utils/rnn.h>

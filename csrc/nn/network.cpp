@@ -45,7 +45,11 @@ void NetworkImpl::reset() {
     TORCH_CHECK_VALUE(!rnn_options.truncation(),
                       "truncation: mapping one_to_many runs step by step with full BPTT only");
   }
-  rnn = register_module("rnn", RNN(rnn_options));
+  if (const auto leaky_options = options.leaky_rnn()) {
+    leaky_rnn = register_module("rnn", LeakyRNN(*leaky_options));
+  } else {
+    rnn = register_module("rnn", RNN(rnn_options));
+  }
   out = register_module(
       "out", torch::nn::Linear(rnn_options.hidden_size() * num_directions, options.output_size()));
 }
@@ -53,6 +57,14 @@ void NetworkImpl::reset() {
 void NetworkImpl::pretty_print(std::ostream& stream) const {
   stream << detail::printed_name(*this) << "(mapping=" << name_of(options.mapping())
          << ", output=" << detail::name_of(options.output()) << ")";
+}
+
+const RNNOptions& NetworkImpl::recurrent_options() const {
+  return leaky_rnn ? leaky_rnn->options.rnn() : rnn->options;
+}
+
+std::tuple<Tensor, Tensor> NetworkImpl::recur(const Tensor& input, const Tensor& hx) {
+  return leaky_rnn ? leaky_rnn->forward(input, hx) : rnn->forward(input, hx);
 }
 
 Tensor NetworkImpl::output_of(const Tensor& h) {
@@ -71,8 +83,9 @@ Tensor NetworkImpl::output_of(const Tensor& h) {
 }
 
 Tensor NetworkImpl::last_layer(const Tensor& h_n) const {
-  if (!options.rnn().bidirectional()) return h_n[-1];
-  return torch::cat({h_n[-2], h_n[-1]}, -1);
+  const Tensor outputs = leaky_rnn ? leaky_rnn->output(h_n) : h_n;
+  if (!options.rnn().bidirectional()) return outputs[-1];
+  return torch::cat({outputs[-2], outputs[-1]}, -1);
 }
 
 std::tuple<Tensor, Tensor> NetworkImpl::forward(const Tensor& input, const Tensor& hx,
@@ -84,18 +97,18 @@ std::tuple<Tensor, Tensor> NetworkImpl::forward(const Tensor& input, const Tenso
   }
   TORCH_CHECK_VALUE(!steps.has_value(), "steps: only mapping one_to_many takes it, not ",
                     name_of(options.mapping()));
-  auto [h, h_n] = rnn->forward(input, hx);
+  auto [h, h_n] = recur(input, hx);
   const bool many = options.mapping() == Mapping::kManyToMany;
   return {output_of(many ? h : last_layer(h_n)), h_n};
 }
 
 std::tuple<Tensor, Tensor> NetworkImpl::generate(const Tensor& input, Tensor hx, int64_t steps) {
-  TORCH_CHECK_VALUE(!rnn->options.truncation(),
+  TORCH_CHECK_VALUE(!recurrent_options().truncation(),
                     "truncation: mapping one_to_many runs step by step with full BPTT only");
   TORCH_CHECK(input.dim() >= 1 && input.dim() <= 3,
               "input must have 1 (unbatched), 2 or 3 dimensions with mapping one_to_many, got ",
               input.dim());
-  const int64_t time = input.dim() > 1 && rnn->options.batch_first() ? 1 : 0;
+  const int64_t time = input.dim() > 1 && recurrent_options().batch_first() ? 1 : 0;
   TORCH_CHECK(input.dim() < 3 || input.size(time) == 1,
               "input: mapping one_to_many takes one step, got ", input.size(time), " steps");
 
@@ -104,7 +117,7 @@ std::tuple<Tensor, Tensor> NetworkImpl::generate(const Tensor& input, Tensor hx,
   y.reserve(steps);
   for (int64_t t = 0; t < steps; ++t) {
     Tensor h;
-    std::tie(h, hx) = rnn->forward(x, hx);
+    std::tie(h, hx) = recur(x, hx);
     x = y.emplace_back(output_of(h));
   }
   return {torch::cat(y, time), std::move(hx)};
@@ -114,7 +127,8 @@ std::tuple<NetworkImpl::PackedOutput, Tensor> NetworkImpl::forward_with_packed_i
     const PackedSequence& packed_input, const Tensor& hx) {
   TORCH_CHECK_VALUE(options.mapping() != Mapping::kOneToMany,
                     "packed_input: mapping one_to_many takes one step, not packed sequences");
-  auto [h, h_n] = rnn->forward_with_packed_input(packed_input, hx);
+  auto [h, h_n] = leaky_rnn ? leaky_rnn->forward_with_packed_input(packed_input, hx)
+                            : rnn->forward_with_packed_input(packed_input, hx);
   if (options.mapping() == Mapping::kManyToOne) return {output_of(last_layer(h_n)), h_n};
   return {PackedSequence(output_of(h.data()), h.batch_sizes(), h.sorted_indices(),
                          h.unsorted_indices()),

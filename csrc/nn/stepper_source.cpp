@@ -115,7 +115,12 @@ ModuleParameters<T> stepper_parameters(const LeakyRNNCell& module) {
 template <typename T>
 ModuleParameters<T> stepper_parameters(const Network& module) {
   Reader<T> reader;
-  reader.take_rnn(*module->rnn, module->rnn->options);
+  if (const LeakyRNN& leaky = module->leaky_rnn) {
+    reader.take_rnn(*leaky, leaky->options.rnn());
+    reader.take_leak(leaky->alpha(), leaky->options);
+  } else {
+    reader.take_rnn(*module->rnn, module->rnn->options);
+  }
   StepperParameters<T>& parameters = reader.result.parameters;
   parameters.output_size = module->options.output_size();
   parameters.output = detail::name_of(module->options.output());

@@ -14,6 +14,7 @@
 #include <elman/leaky_rnn.h>
 #include <elman/leaky_rnn_cell.h>
 #include <elman/network.h>
+#include <elman/network_options.h>
 #include <elman/options.h>
 #include <elman/random_truncation.h>
 #include <elman/rnn.h>

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <elman/export.h>
+#include <elman/leaky_rnn.h>
 #include <elman/rnn.h>
 
 #include <cstdint>
@@ -32,6 +33,14 @@ namespace elman {
 ELMAN_API at::Tensor gradient_by_lag(const RNN& rnn, const at::Tensor& input, int64_t max_lag,
                                      const at::Tensor& hx = {}, const at::Tensor& grad_output = {},
                                      const at::Tensor& reset = {});
+
+/// The same of leaky cells, with their noise.
+///
+///   - preactivation: as `LeakyRNN::forward`
+ELMAN_API at::Tensor gradient_by_lag(const LeakyRNN& rnn, const at::Tensor& input, int64_t max_lag,
+                                     const at::Tensor& hx = {}, const at::Tensor& grad_output = {},
+                                     const at::Tensor& reset = {},
+                                     const at::Tensor& preactivation = {});
 
 /// The same with everything that `elman::rnn` takes; `torch.ops.elman.gradient_by_lag`.
 ELMAN_API at::Tensor gradient_by_lag(const at::Tensor& input, const std::optional<at::Tensor>& hx,

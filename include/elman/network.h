@@ -1,7 +1,8 @@
 #pragma once
 
 #include <elman/export.h>
-#include <elman/options.h>
+#include <elman/leaky_rnn.h>
+#include <elman/network_options.h>
 #include <elman/rnn.h>
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/common.h>
@@ -22,7 +23,7 @@ namespace elman {
 ///
 ///     y_t = f_y(W_y h_t + b_y),  with two directions  y_t = f_y(W_y-> h->_t + W_y<- h<-_t + b_y)
 ///
-/// where h_t is the last layer's state (Elman 1990). Parameters: those of the recurrent part under
+/// where h_t is the last layer's state (Elman 1990), of leaky cells their output r. Parameters: those of the recurrent part under
 /// `rnn.`, and `out.weight` [O, D*H] (with two directions [W_y->, W_y<-] side by side) and
 /// `out.bias` [O].
 ///
@@ -90,17 +91,26 @@ class ELMAN_API NetworkImpl : public torch::nn::Cloneable<NetworkImpl> {
       const torch::nn::utils::rnn::PackedSequence& packed_input, const torch::Tensor& hx = {});
 
   /// The options with which this module was constructed; the truncation in force is
-  /// `rnn->options.truncation()`.
+  /// `rnn->options.truncation()`, of leaky cells `leaky_rnn->options.rnn().truncation()`.
   NetworkOptions options;
 
+  /// The recurrent part: one of the two, the other one is null.
   RNN rnn{nullptr};
+  LeakyRNN leaky_rnn{nullptr};
   torch::nn::Linear out{nullptr};
 
  private:
+  /// The options of the recurrent part that are in force.
+  const RNNOptions& recurrent_options() const;
+
+  /// The recurrent part's outputs and final states.
+  std::tuple<torch::Tensor, torch::Tensor> recur(const torch::Tensor& input,
+                                                 const torch::Tensor& hx);
+
   /// y = f_y(W_y h + b_y). h: [..., D*H]; returns [..., O]
   torch::Tensor output_of(const torch::Tensor& h);
 
-  /// The last layer's final states. h_n: [L*D, ..., H]; returns [..., D*H]
+  /// The last layer's final outputs. h_n: [L*D, ..., H]; returns [..., D*H]
   torch::Tensor last_layer(const torch::Tensor& h_n) const;
 
   std::tuple<torch::Tensor, torch::Tensor> generate(const torch::Tensor& input, torch::Tensor hx,

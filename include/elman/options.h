@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <utility>
 #include <variant>
 
 namespace elman {
@@ -163,45 +162,6 @@ struct RNNCellOptions {
   /// The activation f: ``torch::kTanh``, ``torch::kReLU``, ``torch::kSigmoid``,
   /// ``elman::kSoftplus`` or ``elman::kIdentity``. Default: ``torch::kTanh``
   TORCH_ARG(Nonlinearity, nonlinearity) = torch::kTanh;
-};
-
-/// Which steps of a `Network` have inputs and which have outputs.
-enum class Mapping {
-  kManyToMany,  ///< an output for each input: tagging, language models
-  kManyToOne,   ///< one output, from the last valid step: classifying a sequence
-  kOneToMany,   ///< one input, then the network's own outputs fed back: generating a sequence
-};
-
-/// The output function f_y of a `Network`.
-enum class OutputFunction {
-  kIdentity,
-  kSoftmax,  ///< over the features
-  kSigmoid,
-  kTanh,
-};
-
-/// Options for the `Network` module: those of its recurrent part, and what comes after it.
-///
-/// Example:
-/// ```
-/// Network model(NetworkOptions(RNNOptions(28, 64).num_layers(2).truncation(20), 10)
-///                   .mapping(Mapping::kManyToOne)
-///                   .output(OutputFunction::kSoftmax));
-/// ```
-struct NetworkOptions {
-  NetworkOptions(RNNOptions rnn, int64_t output_size)
-      : rnn_(std::move(rnn)), output_size_(output_size) {}
-  NetworkOptions(int64_t input_size, int64_t hidden_size, int64_t output_size)
-      : NetworkOptions(RNNOptions(input_size, hidden_size), output_size) {}
-
-  /// The recurrent part.
-  TORCH_ARG(RNNOptions, rnn);
-  /// The number of features O of the output `y`.
-  TORCH_ARG(int64_t, output_size);
-  /// Which steps have inputs and outputs. Default: ``Mapping::kManyToMany``
-  TORCH_ARG(Mapping, mapping) = Mapping::kManyToMany;
-  /// The output function f_y. Default: ``OutputFunction::kIdentity``
-  TORCH_ARG(OutputFunction, output) = OutputFunction::kIdentity;
 };
 
 }  // namespace elman

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <elman/export.h>
+#include <elman/leaky_rnn.h>
 #include <elman/rnn.h>
 #include <torch/serialize/archive.h>
 #include <torch/types.h>
 
 #include <cstdint>
 #include <memory>
+#include <variant>
 
 namespace elman {
 
@@ -41,6 +43,7 @@ class ELMAN_API Stream {
  public:
   /// 1 <= k1 <= k2. Throws `c10::Error` otherwise, and for a bidirectional module.
   Stream(RNN rnn, int64_t k1, int64_t k2);
+  Stream(LeakyRNN rnn, int64_t k1, int64_t k2);
 
   /// Takes the next chunk. c <= k1 steps, B rows.
   ///
@@ -49,20 +52,23 @@ class ELMAN_API Stream {
   ///   - reset: bool, `input`'s shape without its last dimension: where true, a new sequence begins
   ///   - carry_scale: floating, as `reset` or [c]: scales the gradient that flows from a step to
   ///     the state before it, the border between chunks included
+  ///   - preactivation: [c, B, H], [L, c, B, H] as `LeakyRNN::forward`, and only for one: added to
+  ///     a_t, differentiable
   ///
-  /// Returns the top layer's states, laid out as `input`. A gradient of `input` is that of this
+  /// Returns the top layer's outputs, laid out as `input`. A gradient of `input` is that of this
   /// chunk's losses; later ones do not reach it. Chunks that are run without a backward pass belong
   /// to the past of those after them. A second chunk may be run before the first one's backward
   /// pass. Double backward is an error.
   torch::Tensor operator()(const torch::Tensor& input, const torch::Tensor& reset = {},
-                           const torch::Tensor& carry_scale = {});
+                           const torch::Tensor& carry_scale = {},
+                           const torch::Tensor& preactivation = {});
 
   /// Takes steps whose outputs carry no loss: they warm the states up, and belong to the past of
   /// the chunks after them.
   ///
-  ///   - input, reset, carry_scale: as for a call, but of a multiple of k1 steps
+  ///   - input, reset, carry_scale, preactivation: as for a call, but of a multiple of k1 steps
   void burn_in(const torch::Tensor& input, const torch::Tensor& reset = {},
-               const torch::Tensor& carry_scale = {});
+               const torch::Tensor& carry_scale = {}, const torch::Tensor& preactivation = {});
 
   /// Back to the beginning: zero states, no past; the batch size may change.
   void reset();
@@ -96,7 +102,12 @@ class ELMAN_API Stream {
   ~Stream();
 
  private:
-  RNN rnn_;
+  using Rnn = std::variant<RNN, LeakyRNN>;
+
+  Stream(Rnn rnn, int64_t k1, int64_t k2);
+  const RNNOptions& rnn_options() const;
+
+  Rnn rnn_;
   std::unique_ptr<StreamEngine> engine_;
 };
 
