@@ -37,6 +37,19 @@ struct OwnedArguments {
     double dropout = 0;
     bool train = false;
 
+    Options() = default;
+    explicit Options(const RnnArguments& args)
+        : nonlinearity(args.nonlinearity),
+          leak_form(args.leak_form),
+          has_biases(args.has_biases),
+          bidirectional(args.bidirectional),
+          batch_first(args.batch_first),
+          num_layers(args.num_layers),
+          k1(args.k1),
+          k2(args.k2),
+          dropout(args.dropout),
+          train(args.train) {}
+
     /// Those that a backward pass depends on, which is given the dropout masks.
     template <typename Self, typename Visit>
     static void each(Self& self, const Visit& visit) {
@@ -57,16 +70,7 @@ struct OwnedArguments {
         leak(args.leak),
         preactivation(args.preactivation),
         masks(args.masks),
-        options{std::string(args.nonlinearity),
-                std::string(args.leak_form),
-                args.has_biases,
-                args.bidirectional,
-                args.batch_first,
-                args.num_layers,
-                args.k1,
-                args.k2,
-                args.dropout,
-                args.train} {}
+        options(args) {}
 
   /// Refers to this.
   RnnArguments view() const {
@@ -91,8 +95,8 @@ struct OwnedArguments {
             masks};
   }
 
-  /// visit(tensor, role) with every tensor, an at::Tensor or an optional one. `Self` is this class,
-  /// const or not.
+  /// visit(tensor, role) with every tensor, an at::Tensor or an optional one. `Self` is this class
+  /// or RnnArguments, const or not.
   template <typename Self, typename Visit>
   static void each_tensor(Self& self, const Visit& visit) {
     // Before anything is visited: a visit may change what it sees, and so the dimensions.

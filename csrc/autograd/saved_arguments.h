@@ -15,16 +15,17 @@ namespace elman {
 class SavedArguments {
  public:
   void save(const RnnArguments& args) {
-    OwnedArguments owned(args);
-    // A copy: an edit of the caller's that no version tells of (through NumPy) would change
-    // windows.
-    if (owned.batch_sizes) owned.batch_sizes = owned.batch_sizes->clone();
-    owned.masks.reset();
-    options_ = owned.options;
+    options_ = OwnedArguments::Options(args);
     options_.dropout = 0;
     options_.train = false;
-    params_ = owned.params.size();
-    OwnedArguments::each_tensor(owned, [&](const auto& tensor, Role) {
+    params_ = args.params.size();
+    RnnArguments kept = args;
+    // A copy: an edit of the caller's that no version tells of (through NumPy) would change
+    // windows.
+    if (kept.batch_sizes) kept.batch_sizes = kept.batch_sizes->clone();
+    kept.masks.reset();
+    tensors_.reserve(params_ + 8);
+    OwnedArguments::each_tensor(kept, [&](const auto& tensor, Role) {
       tensors_.emplace_back(tensor, /*is_output=*/false);
     });
   }

@@ -53,7 +53,8 @@ class ForwardRows {
         hx_buffer_(copies_hx() ? range.size() * hidden_ : 0),
         entering_(layer.reset() != nullptr ? schedule.members * range.size() * hidden_ : 0),
         hx_(reads_initial() ? initial_states() : nullptr),
-        leaky_(shape_, cell, range) {}
+        leaky_(shape_, cell, range),
+        is_plain_(!leaky_.exist() && cell.p == nullptr) {}
 
   /// The states of the step before.
   struct Carried {
@@ -137,6 +138,8 @@ class ForwardRows {
  private:
   static constexpr bool kInPlace = ForwardLayer<S, P>::kInPlace;
   static constexpr bool kDirect = ForwardLayer<S, P>::kDirect;
+  /// Unless the next step reads the states as they are stored, it is to see what is stored.
+  static constexpr bool kTakeBack = !kDirect;
   /// Bytes of pre-activations that are made at a time, to stay in the second-level cache.
   static constexpr int64_t kTileBytes = 128 * 1024;
   /// Rows of the product with W_x that a thread takes where all share it.
@@ -220,29 +223,48 @@ class ForwardRows {
     if (layer_.reset() != nullptr) apply_reset(member, t, parts);
 
     const Multiply<P> multiply = product_kernels<P>().for_problem(shape_.batch_at(t), hidden_);
-    const C* const bias = cell_.bias.get();
-    const int64_t bias_stride = cell_.bias_rows > 1 ? hidden_ : 0;
-    const auto panel = [&](int64_t j, int64_t columns) {
-      const Rows<S> drive{cell_.drive == nullptr ? nullptr : at_row(cell_.drive, t) + j, stride_};
-      if (drive.data != nullptr) prefetch_for_writing(count, columns, drive);
+    const auto add_product = [&](int64_t j, int64_t columns) {
       for (const Entering& part : parts) {
         if (part.count > 0)
           multiply_columns(multiply, part.count, {part.data, part.stride, 1}, cell_.weight_hh, j,
                            columns, state + part.first * ld_ + j, ld_, true);
       }
-      const Rows<S> h{h_row(t) + j, stride_};
-      if (cell_.p != nullptr)
-        storage_kernels<S, C>().add(count, columns, {at_row(cell_.p, t) + j, stride_}, state + j,
-                                    ld_);
-      if (leaky_.exist()) {
-        return leaky_.advance(count, j, columns, state + j, ld_, h, drive, /*take_back=*/!kDirect);
-      }
-      const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr, bias_stride};
-      // Unless the next step reads the states as they are stored, it is to see what is stored.
-      storage_kernels<S, C>().activate(shape_.activation, count, columns, panel_bias, state + j,
-                                       ld_, h, /*take_back=*/!kDirect);
     };
-    for_panels(member.first, member.end, panel, cell_.weight_hh.backwards(t, count));
+    const bool backwards = cell_.weight_hh.backwards(t, count);
+    S* const h = h_row(t);
+    if (!is_plain_) {
+      for_panels(
+          member.first, member.end,
+          [&](int64_t j, int64_t columns) {
+            const Rows<S> drive{cell_.drive == nullptr ? nullptr : at_row(cell_.drive, t) + j,
+                                stride_};
+            if (drive.data != nullptr) prefetch_for_writing(count, columns, drive);
+            add_product(j, columns);
+            if (cell_.p != nullptr)
+              storage_kernels<S, C>().add(count, columns, {at_row(cell_.p, t) + j, stride_},
+                                          state + j, ld_);
+            if (!leaky_.exist()) return activate(j, columns, count, state, h);
+            leaky_.advance(count, j, columns, state + j, ld_, {h + j, stride_}, drive, kTakeBack);
+          },
+          backwards);
+      return;
+    }
+    for_panels(
+        member.first, member.end,
+        [&](int64_t j, int64_t columns) {
+          add_product(j, columns);
+          activate(j, columns, count, state, h);
+        },
+        backwards);
+  }
+
+  /// The end of a plain cell's step, in the columns [j, j + columns) of `count` rows.
+  void activate(int64_t j, int64_t columns, int64_t count, C* state, S* h) const {
+    const C* const bias = cell_.bias.get();
+    const Rows<const C> panel_bias{bias != nullptr ? bias + j : nullptr,
+                                   cell_.bias_rows > 1 ? hidden_ : 0};
+    storage_kernels<S, C>().activate(shape_.activation, count, columns, panel_bias, state + j, ld_,
+                                     {h + j, stride_}, kTakeBack);
   }
 
   /// Where a row is reset before step t, its state is replaced by zeros, so that NaN ends there
@@ -274,10 +296,11 @@ class ForwardRows {
   }
 
   void keep_final(const Member& member, int64_t t, int64_t count) const {
-    const S* const h = h_row(t);
     const int64_t first = range_.first_final(shape_, t, cell_.reverse);
+    if (first >= count) return;
+    const S* const h = h_row(t);
     if (cell_.reads_activated) {  // the output is not the state
-      if (first < count) leaky_.store(member, first, count, cell_.h_n + range_.first * hidden_);
+      leaky_.store(member, first, count, cell_.h_n + range_.first * hidden_);
       return;
     }
     for (int64_t i = first; i < count; ++i)
@@ -303,6 +326,7 @@ class ForwardRows {
   const Buffer<P> entering_;      ///< [members, rows, H], the states after resets
   const P* const hx_;             ///< [rows, H] or null, what W_h reads of the initial states
   const LeakyStates<S, P> leaky_;
+  const bool is_plain_;  ///< nothing comes into a step but its two products and the bias
 };
 
 }  // namespace elman::cpu
