@@ -8,12 +8,13 @@
 namespace elman::composite {
 
 Layout::Layout(const RnnArguments& args)
-    : packed_(args.packed()), batched_(args.batched()), batch_first_(args.batch_first) {
+    : caller_(args), packed_(args.packed()), dimensions_(args.input.dim()) {
   const auto device = args.input.device();
   const auto on_device = at::TensorOptions().dtype(at::kLong).device(device);
   if (!packed_) {
-    steps_ = args.input.size(batched_ && batch_first_ ? 1 : 0);
-    batch_ = batched_ ? args.input.size(batch_first_ ? 0 : 1) : 1;
+    const at::Tensor input = caller_.to_time_major(args.input);
+    steps_ = input.size(0);
+    batch_ = input.size(1);
     const auto step = at::arange(steps_, on_device).view({steps_, 1, 1});
     is_first_ = step.eq(0);
     is_last_ = step.eq(steps_ - 1);
@@ -35,15 +36,11 @@ Layout::Layout(const RnnArguments& args)
 }
 
 at::Tensor Layout::from_caller(const at::Tensor& x) const {
-  if (packed_) return from_stored(x);
-  if (!batched_) return x.unsqueeze(1);
-  return batch_first_ ? x.transpose(0, 1) : x;
+  return packed_ ? from_stored(x) : caller_.to_time_major(x);
 }
 
 at::Tensor Layout::to_caller(const at::Tensor& x) const {
-  if (packed_) return to_stored(x);
-  if (!batched_) return x.squeeze(1);
-  return batch_first_ ? x.transpose(0, 1) : x;
+  return packed_ ? to_stored(x) : caller_.from_time_major(x);
 }
 
 at::Tensor Layout::from_stored(const at::Tensor& x) const {
@@ -56,22 +53,17 @@ at::Tensor Layout::to_stored(const at::Tensor& x) const {
   return packed_ ? x.flatten(0, 1).index_select(0, packed_from_padded_) : x;
 }
 
-at::Tensor Layout::states_from_caller(const at::Tensor& x) const {
-  return batched_ ? x : x.unsqueeze(1);
-}
+at::Tensor Layout::states_from_caller(const at::Tensor& x) const { return caller_.to_states(x); }
 
-at::Tensor Layout::states_to_caller(const at::Tensor& x) const {
-  return batched_ ? x : x.squeeze(1);
-}
+at::Tensor Layout::states_to_caller(const at::Tensor& x) const { return caller_.from_states(x); }
 
 at::Tensor Layout::per_step_from_caller(const at::Tensor& x) const {
   if (x.dim() == 1) return x.view({steps_, 1, 1});
-  return (batch_first_ ? x.transpose(0, 1) : x).unsqueeze(2);
+  return caller_.to_time_major(x).unsqueeze(2);
 }
 
 at::Tensor Layout::preactivation_from_caller(const at::Tensor& x, int64_t layer) const {
-  const int64_t dimensions = packed_ || !batched_ ? 2 : 3;
-  return from_caller(x.dim() > dimensions ? x.select(0, layer) : x);
+  return from_caller(x.dim() > dimensions_ ? x.select(0, layer) : x);
 }
 
 at::Tensor Layout::preactivation_to_caller(const std::vector<at::Tensor>& layers,

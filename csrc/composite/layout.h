@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "caller_layout.h"
 
 namespace elman::composite {
 
@@ -64,9 +65,9 @@ class Layout {
   at::Tensor last(const at::Tensor& x) const;
 
  private:
+  CallerLayout caller_;
   bool packed_;
-  bool batched_;
-  bool batch_first_;
+  int64_t dimensions_;  // of input and output in the caller's layout
   int64_t steps_;
   int64_t batch_;
   at::Tensor valid_;

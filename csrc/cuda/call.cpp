@@ -35,7 +35,8 @@ Call::Call(const RnnArguments& arguments)
       hidden_size(args.params[1].size(1)),
       form(parse_leak_form(args.leak_form)),
       stored(args.input.options().requires_grad(false)),
-      summed(stored.dtype(at::toOpMathType(args.input.scalar_type()))) {
+      summed(stored.dtype(at::toOpMathType(args.input.scalar_type()))),
+      layout_(args) {
   if (args.packed()) {
     const at::Tensor sizes = dense(*args.batch_sizes);
     const int64_t* const batch_sizes = sizes.const_data_ptr<int64_t>();
@@ -52,12 +53,12 @@ Call::Call(const RnnArguments& arguments)
   }
   input = from_caller(args.input);
   if (args.hx) hx = states_from_caller(*args.hx);
-  if (args.reset) reset = dense(time_major(*args.reset));
+  if (args.reset) reset = dense(layout_.to_time_major(*args.reset));
   if (args.carry_scale) {
     const at::Tensor scale = args.carry_scale->to(summed.dtype());
     carry_scale = args.batched() && scale.dim() == 1
                       ? dense(scale.unsqueeze(1).expand({steps, batch}))
-                      : dense(time_major(scale));
+                      : dense(layout_.to_time_major(scale));
   }
   if (args.leak) leak = dense(args.leak->to(summed.dtype()));
   params_.reserve(args.params.size());
@@ -109,29 +110,22 @@ at::Tensor Call::preactivation(int64_t layer) const {
                                                    : *args.preactivation);
 }
 
-at::Tensor Call::time_major(const at::Tensor& tensor) const {
-  if (!args.batched()) return tensor.unsqueeze(1);
-  return args.batch_first ? tensor.transpose(0, 1) : tensor;
-}
-
 at::Tensor Call::from_caller(const at::Tensor& tensor) const {
   if (args.packed()) return dense(tensor);
-  return dense(time_major(tensor)).view({steps * batch, tensor.size(-1)});
+  return dense(layout_.to_time_major(tensor)).view({steps * batch, tensor.size(-1)});
 }
 
 at::Tensor Call::to_caller(const at::Tensor& matrix) const {
   if (args.packed()) return matrix;
-  const at::Tensor result = matrix.view({steps, batch, matrix.size(1)});
-  if (!args.batched()) return result.squeeze(1);
-  return args.batch_first ? result.transpose(0, 1) : result;
+  return layout_.from_time_major(matrix.view({steps, batch, matrix.size(1)}));
 }
 
 at::Tensor Call::states_from_caller(const at::Tensor& tensor) const {
-  return dense(args.batched() ? tensor : tensor.unsqueeze(1));
+  return dense(layout_.to_states(tensor));
 }
 
 at::Tensor Call::states_to_caller(const at::Tensor& tensor) const {
-  return args.batched() ? tensor : tensor.squeeze(1);
+  return layout_.from_states(tensor);
 }
 
 std::vector<int64_t> Call::saved_sizes(int64_t layers) const {

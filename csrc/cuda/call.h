@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "caller_layout.h"
 #include "cuda/element.h"
 #include "leak.h"
 
@@ -80,9 +81,9 @@ class Call {
   const at::Tensor& param(int64_t cell, int64_t which) const {
     return params_[cell * args.params_per_cell() + which];
   }
-  at::Tensor time_major(const at::Tensor& tensor) const;
   at::Tensor to_device(const std::vector<int64_t>& numbers) const;
 
+  const CallerLayout layout_;
   std::vector<at::Tensor> params_;
   std::vector<int64_t> offsets_;  // [T + 1] if ragged
   mutable at::Tensor device_offsets_;

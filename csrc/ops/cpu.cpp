@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
+#include "caller_layout.h"
 #include "checks.h"
 #include "composite/engine.h"
 #include "cpu/common.h"
@@ -88,7 +89,8 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     if (inner > 0) states = empty({0}, options);
     if (args.draws_dropout()) drawn = empty({0}, options);
   }
-  return {caller_layout(args, output), args.batched() ? h_n : h_n.squeeze(1),
+  const CallerLayout layout(args);
+  return {layout.from_time_major(output), layout.from_states(h_n),
           Saved{std::move(states), std::move(drawn), std::move(drives)}};
 }
 
@@ -139,13 +141,13 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
   }
   dispatch_dtype(args.input.scalar_type(),
                  [&](auto scalar) { cpu::rnn_backward<decltype(scalar)>(stack); });
+  const CallerLayout layout(args);
   if (wants_leak) results[leak] = results[leak].to(args.leak->scalar_type());
   if (wants_preactivation) {
     at::Tensor& made = results.back();
-    if (args.batch_first && args.batched()) made = made.transpose(1, 2).contiguous();
-    made = made.view(args.preactivation->sizes());
+    made = layout.layers_from_time_major(made).reshape(args.preactivation->sizes());
   }
-  if (grads.wants_input()) results[0] = caller_layout(args, results[0]);
+  if (grads.wants_input()) results[0] = layout.from_time_major(results[0]);
   return results;
 }
 

@@ -5,10 +5,16 @@
 
 #include <algorithm>
 
+#include "caller_layout.h"
 #include "checks.h"
 
 namespace elman {
 namespace {
+
+/// [T, B, ...] dense (packed: [rows, ...]), from a tensor in the caller's layout.
+at::Tensor time_major(const RnnArguments& args, const at::Tensor& tensor) {
+  return dense(CallerLayout(args).to_time_major(tensor));
+}
 
 /// carry_scale: [T, B] dense in the compute type.
 std::optional<at::Tensor> step_scales(const RnnArguments& args, const StackShape& shape) {
@@ -35,16 +41,6 @@ const void* data_or_null(const std::optional<at::Tensor>& tensor) {
 }
 
 }  // namespace
-
-at::Tensor time_major(const RnnArguments& args, const at::Tensor& tensor) {
-  if (!args.batched()) return dense(tensor.unsqueeze(1));
-  return dense(args.batch_first ? tensor.transpose(0, 1) : tensor);
-}
-
-at::Tensor caller_layout(const RnnArguments& args, const at::Tensor& tensor) {
-  if (!args.batched()) return tensor.squeeze(1);
-  return args.batch_first ? tensor.transpose(0, 1) : tensor;
-}
 
 std::vector<at::Tensor> dense_layers(const at::Tensor& saved) {
   std::vector<at::Tensor> layers;

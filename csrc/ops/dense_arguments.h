@@ -12,12 +12,6 @@
 
 namespace elman {
 
-/// [T, B, ...] dense (packed: [rows, ...]), from a tensor in the caller's layout.
-at::Tensor time_major(const RnnArguments& args, const at::Tensor& tensor);
-
-/// The caller's layout of a dense [T, B, features] (packed: [rows, features]) tensor.
-at::Tensor caller_layout(const RnnArguments& args, const at::Tensor& tensor);
-
 /// The layers of one of `Saved`'s tensors, [layers, T, B, D*H] or none at all, each made dense;
 /// whatever distance they have from each other.
 std::vector<at::Tensor> dense_layers(const at::Tensor& saved);

@@ -16,11 +16,11 @@
 #include <utility>
 #include <vector>
 
+#include "caller_layout.h"
 #include "checks.h"
 #include "dispatch/operators.h"
 #include "owned_arguments.h"
 #include "stream/gradient.h"
-#include "stream/layout.h"
 
 namespace elman {
 namespace {
@@ -153,11 +153,11 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
   check_chunk(cast.input, now);
 
   const bool batched = cast.input.dim() == 3;
-  // reset and carry_scale: [c, B], [B, c] if batch_first, [c] unbatched; carry_scale may be [c].
+  const CallerLayout layout(args);
+  // carry_scale may be [c] for all rows.
   const auto per_step = [&](const std::optional<at::Tensor>& x) -> std::optional<at::Tensor> {
     if (!x) return std::nullopt;
-    if (x->dim() == 1) return x->unsqueeze(1);
-    return now.batch_first ? x->transpose(0, 1) : *x;
+    return x->dim() == 1 ? x->unsqueeze(1) : layout.to_time_major(*x);
   };
   at::Tensor output;
   Stretch stretch;
@@ -165,7 +165,7 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
   {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    const auto chunk_input = chunk_from_caller(cast.input, batched, now.batch_first);
+    const auto chunk_input = layout.to_time_major(cast.input);
     count = chunk_input.size(0);
     const auto before =
         state_.defined() ? state_
@@ -177,8 +177,11 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
     call.hx = before;
     call.reset = chunk_reset;
     call.carry_scale.reset();
-    if (call.preactivation)
-      call.preactivation = preactivation_from_caller(*call.preactivation, batched, now.batch_first);
+    if (args.preactivation) {
+      const at::Tensor& given = *args.preactivation;
+      const at::Tensor layers = args.preactivation_by_layer() ? given : given.unsqueeze(0);
+      call.preactivation = layout.layers_to_time_major(layers);
+    }
     call.options.batch_first = false;
     auto [made, h_n, saved] = call_rnn_forward(call.view(), /*save_states=*/true);
     stretch = history_.append({chunk_input, before, made, saved.states, saved.masks, saved.drives,
@@ -186,7 +189,7 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
                                chunk_reset, border_scale(chunk_input, per_step(chunk.carry_scale))},
                               /*replace_states=*/fresh_.defined());
     state_ = std::move(h_n);
-    output = chunk_to_caller(made, batched, now.batch_first);
+    output = layout.from_time_major(made);
   }
   fresh_.reset();
   batched_ = batched;

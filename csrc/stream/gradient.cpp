@@ -12,9 +12,9 @@
 
 #include "autograd/compilable_node.h"
 #include "autograd/node.h"
+#include "caller_layout.h"
 #include "checks/tensor.h"
 #include "dispatch/operators.h"
-#include "stream/layout.h"
 
 namespace elman {
 namespace {
@@ -91,11 +91,11 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
     std::vector<at::Tensor> compute(const at::Tensor& grad, const std::vector<bool>& wanted) const {
       std::vector<bool> mask = wanted;
       mask.insert(mask.begin() + 1, /*hx=*/false);
+      const CallerLayout layout(batched, batch_first);
       const c10::SymInt first = stretch.output.sym_size(0) - count;
       // The chunk owns its own outputs' losses; those before it have been propagated by then.
       const auto grad_output = at::zeros_like(stretch.output);
-      grad_output.narrow_symint(0, first, count)
-          .copy_(chunk_from_caller(grad, batched, batch_first));
+      grad_output.narrow_symint(0, first, count).copy_(layout.to_time_major(grad));
       const std::optional<at::Tensor> before = stretch.before;
       auto made = call_rnn_backward(
           {stretch.input, before, params, has_biases, num_layers, /*dropout=*/0, /*train=*/false,
@@ -108,11 +108,12 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
            {stretch.states, stretch.masks, stretch.drives},
            mask});
       if (mask[0]) {
-        made[0] = chunk_to_caller(made[0].narrow_symint(0, first, count), batched, batch_first);
+        made[0] = layout.from_time_major(made[0].narrow_symint(0, first, count));
       }
       if (mask.back()) {
-        made.back() = preactivation_to_caller(made.back().narrow_symint(1, first, count),
-                                              preactivation_by_layer, batched, batch_first);
+        at::Tensor& layers = made.back();
+        layers = layout.layers_from_time_major(layers.narrow_symint(1, first, count));
+        if (!preactivation_by_layer) layers = layers.squeeze(0);
       }
       return made;
     }
