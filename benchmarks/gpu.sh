@@ -21,8 +21,8 @@
 #
 # Before it is lent: `benchmarks/gpu.sh build` here, with nvcc and without a GPU (GPU_ARCHITECTURE
 # says for which one; default 90a), and build/gpu/portable travels along. --rehearse runs every step
-# on the CPU, with tests/cuda_on_cpu's LIBRARY in place of the device and tools that need one left
-# out.
+# on the CPU, with tests/cpp/cuda/on_cpu's LIBRARY in place of the device and tools that need one
+# left out.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
