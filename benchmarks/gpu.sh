@@ -102,8 +102,8 @@ step_layouts() {
 }
 
 step_tests() {
-  local files=(test_cuda test_autocast test_gradcheck test_modules test_opcheck test_operators
-    test_truncation) jobs=() chosen=(-m cuda)
+  local files=(test_cuda test_autocast test_cell test_gradcheck test_modules test_opcheck
+    test_operator_memory test_operators test_truncation test_truncation_identities) jobs=() chosen=(-m cuda)
   if [[ $library ]]; then
     files=(test_operators)
     chosen=(-k "relu and batch_first")

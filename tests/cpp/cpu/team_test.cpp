@@ -1,19 +1,16 @@
-// Threads that share each step of a sequence (csrc/cpu/team.h), or layers (csrc/cpu/wavefront.h):
-// what they do where there are fewer of them than expected, or where one does not get its core.
+// Threads that share each step of a sequence: what they do where there are fewer of them than
+// expected, or where one does not get its core.
 
 #include "cpu/team.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <new>
 #include <thread>
 #include <vector>
-
-#include "cpu/wavefront.h"
 
 namespace elman::cpu {
 namespace {
@@ -88,27 +85,6 @@ TEST(Team, IsDissolvedForAllAtTheSameStepWhereOneIsAlwaysLate) {
   EXPECT_EQ(left, std::vector<int>(kMembers, left[0]));
 }
 
-TEST(Wavefront, RunsATileAfterTheOneBeforeItInItsStageAndInTheStageBeforeAndNotTooEarly) {
-  for (const int64_t stages : {1, 2, 5}) {
-    for (const int64_t tiles : {1, 2, 40}) {
-      for (const int64_t threads : {1, 2, 3}) {
-        std::vector<std::atomic<int64_t>> done(stages);
-        run_wavefront(stages, tiles, threads, [&](int64_t stage, int64_t tile) {
-          EXPECT_EQ(done[stage], tile);
-          if (stage > 0) {
-            EXPECT_GT(done[stage - 1], tile);
-          }
-          if (stage + 1 < stages) {
-            EXPECT_LT(tile, done[stage + 1] + kTilesAhead);
-          }
-          ++done[stage];
-        });
-        for (const auto& count : done) EXPECT_EQ(count, tiles);
-      }
-    }
-  }
-}
-
 /// An exception ends the work of all threads: nobody waits for the one that left with it.
 TEST(Team, AMembersExceptionIsThrownOn) {
   for (const int64_t thrower : {0, 1, 3}) {
@@ -136,19 +112,6 @@ TEST(Team, NobodyMeetsAMemberThatHasLeft) {
   first.join();
   second.join();
   for (const auto outcome : outcomes) EXPECT_EQ(outcome, StepBarrier::Outcome::kAbandoned);
-}
-
-TEST(Wavefront, AnExceptionIsThrownOn) {
-  for (const int64_t threads : {1, 2, 4}) {
-    for (const int64_t stage : {0, 1, 2}) {
-      const auto run = [&] {
-        run_wavefront(3, 40, threads, [&](int64_t at, int64_t tile) {
-          if (at == stage && tile == 20) throw std::bad_alloc();
-        });
-      };
-      EXPECT_THROW(run(), std::bad_alloc) << threads << ", " << stage;
-    }
-  }
 }
 
 }  // namespace

@@ -1,48 +1,33 @@
-// elman::Stream, and what chooses and measures truncation.
+// elman::Stream against brute force, the textbook and itself.
 
 #include <c10/core/Allocator.h>
 #include <elman/elman.h>
 #include <gtest/gtest.h>
-#include <torch/nn/modules/rnn.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
-#include <torch/serialize.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdint>
-#include <map>
-#include <sstream>
-#include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "oracle.h"
+#include "stream/small_stream.h"
 #include "testing.h"
 
 namespace {
 
 using elman::RNNOptions;
 using elman_test::close;
+using elman_test::gradients;
+using elman_test::kBatch;
+using elman_test::kHidden;
+using elman_test::kInput;
+using elman_test::make_rnn;
 using elman_test::random;
 using elman_test::random_leaf;
 using torch::Tensor;
-
-constexpr int64_t kBatch = 2, kInput = 3, kHidden = 4;
-
-elman::RNN make_rnn(const RNNOptions& options) {
-  elman::RNN rnn(options);
-  rnn->to(torch::kDouble);
-  return rnn;
-}
-
-std::vector<Tensor> gradients(const elman::RNN& rnn) {
-  std::vector<Tensor> result;
-  for (const auto& parameter : rnn->parameters()) result.push_back(parameter.grad().clone());
-  return result;
-}
 
 // k1, k2, whether there are resets and scales
 class StreamWindows : public testing::TestWithParam<std::tuple<int, int, bool>> {};
@@ -137,92 +122,6 @@ TEST(Stream, AnOptimizerStepsBetweenChunks) {
     for (size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(close(found[i], expected[i])) << i;
     EXPECT_EQ(x.grad().sizes(), x.sizes());
     optimizer.step();
-  }
-}
-
-TEST(Stream, GoesOnToTheBitFromAnArchive) {
-  torch::manual_seed(5);
-  elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden).num_layers(2).batch_first(true));
-  elman::Stream stream(rnn, 2, 9);
-  const Tensor reset = torch::tensor({{false, true}, {false, false}});
-  for (int i = 0; i < 6; ++i) stream(random({kBatch, 2, kInput}), reset);
-  std::stringstream stored;
-  torch::save(stream, stored);
-  elman::Stream again(rnn, 2, 9);
-  torch::load(again, stored);
-  const Tensor x = random({kBatch, 2, kInput});
-  stream(x).sum().backward();
-  const auto expected = gradients(rnn);
-  rnn->zero_grad();
-  again(x).sum().backward();
-  const auto found = gradients(rnn);
-  for (size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(torch::equal(found[i], expected[i])) << i;
-  EXPECT_TRUE(torch::equal(again.state(), stream.state()));
-
-  std::stringstream other;
-  torch::save(stream, other);
-  elman::Stream longer(rnn, 2, 10);
-  EXPECT_ERROR(torch::load(longer, other), "'truncation' must be that of the stream, (2, 10)");
-}
-
-TEST(Stream, OfNoRowsGoesOnFromAnArchive) {
-  for (const int64_t layers : {1, 2}) {
-    elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden).num_layers(layers).dropout(0.5));
-    elman::Stream stream(rnn, 2, 9), again(rnn, 2, 9);
-    for (int i = 0; i < 3; ++i) stream(random({2, 0, kInput}));
-    std::stringstream stored;
-    torch::save(stream, stored);
-    torch::load(again, stored);
-    EXPECT_EQ(again.state().sizes(), torch::IntArrayRef({layers, 0, kHidden}));
-    again(random({2, 0, kInput})).sum().backward();
-    for (const Tensor& gradient : gradients(rnn)) EXPECT_FALSE(gradient.any().item<bool>());
-    rnn->zero_grad();
-  }
-}
-
-/// Every tensor of an archive x every defect.
-TEST(Stream, RefusesAnArchiveThatDoesNotFit) {
-  using Archive = std::map<std::string, Tensor>;
-  const auto load = [](elman::Stream& stream, const Archive& tensors) {
-    torch::serialize::OutputArchive out;
-    for (const auto& [name, tensor] : tensors) out.write(name, tensor, /*is_buffer=*/true);
-    std::stringstream stored;
-    out.save_to(stored);
-    torch::load(stream, stored);
-  };
-  elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden).num_layers(2).dropout(0.5));
-  elman::Stream stream(rnn, 2, 9);
-  for (int i = 0; i < 3; ++i) {
-    stream(random({2, kBatch, kInput}), torch::zeros({2, kBatch}, torch::kBool), torch::ones({2}));
-  }
-  stream.set_state(random({2, kBatch, kHidden}));
-  torch::serialize::OutputArchive out;
-  stream.save(out);
-  std::stringstream stored;
-  out.save_to(stored);
-  torch::serialize::InputArchive in;
-  in.load_from(stored);
-  Archive right;
-  for (const auto& name : in.keys()) in.read(name, right[name], /*is_buffer=*/true);
-  EXPECT_EQ(right.size(), 12u);
-  load(stream, right);
-  for (const auto& [name, tensor] : right) {
-    const std::vector<std::pair<const char*, Tensor>> spoilt{
-        {"float32", tensor.to(torch::kFloat)},
-        {"int16", tensor.to(torch::kShort)},
-        {"one dimension more", tensor.unsqueeze(0)},
-        {"twice", tensor.dim() == 0 ? tensor.expand({2}) : torch::cat({tensor, tensor}, -1)},
-        {"none", tensor.flatten().narrow(0, 0, 0)},
-    };
-    for (const auto& [defect, with] : spoilt) {
-      // How wide the input is, the module knows.
-      if (name == "input" && defect == std::string("twice")) continue;
-      SCOPED_TRACE(name + " " + defect);
-      Archive wrong = right;
-      wrong[name] = with;
-      EXPECT_ERROR(load(stream, wrong), "state_dict: '");
-      load(stream, right);
-    }
   }
 }
 
@@ -330,41 +229,6 @@ TEST(Stream, MemoryIsFlatOver100000Steps) {
   EXPECT_LE(later, first);
 }
 
-TEST(AdaptiveTruncation, FindsAGeometricDecay) {
-  const Tensor norms =
-      torch::pow(torch::full({1}, 0.8, torch::kDouble), torch::arange(200)).unsqueeze(0);
-  const auto [rate, bias] = elman::estimate_decay(norms);
-  EXPECT_NEAR(rate, 0.8, 1e-12);
-  // In closed form: tail(K) = 0.8^K / 0.2, sum = (1 - 0.8^K) / 0.2.
-  const double power = std::pow(0.8, 12);
-  EXPECT_NEAR(bias[11].item<double>(), power / (1 - 2 * power), 1e-12);
-  elman::AdaptiveTruncation adaptive(0.1, 200);
-  EXPECT_EQ(adaptive.length(), 200);
-  const int64_t length = adaptive.update(norms);
-  EXPECT_LE(bias[length - 1].item<double>(), 0.1);
-  EXPECT_GT(bias[length - 2].item<double>(), 0.1);
-  EXPECT_EQ(adaptive.update(torch::ones({1, 200})), 200);
-  adaptive.set_proposal(7);
-  EXPECT_THROW(adaptive.update(torch::zeros({1, 200})), c10::ValueError);
-  EXPECT_THROW(adaptive.update(torch::full({1, 200}, std::nan(""))), c10::ValueError);
-  EXPECT_EQ(adaptive.length(), 7);
-}
-
-TEST(GradientByLag, IsThatOfASlidingWindow) {
-  elman::RNN rnn = make_rnn(RNNOptions(kInput, kHidden));
-  const Tensor x = random({6, kBatch, kInput});
-  const Tensor norms = elman::gradient_by_lag(rnn, x, 8);
-  ASSERT_EQ(norms.sizes(), (std::vector<int64_t>{1, 8}));
-  // At lag 0 the gradient is f'(h) times ones.
-  const Tensor h = std::get<0>(rnn->forward(x)).detach();
-  EXPECT_NEAR(norms[0][0].item<double>(), (1 - h * h).norm(2, -1).mean().item<double>(), 1e-12);
-  const Tensor delta =
-      (1 - h * h).slice(0, 1).matmul(rnn->all_weights()[1].detach()) * (1 - h * h).slice(0, 0, 5);
-  EXPECT_NEAR(norms[0][1].item<double>(), delta.norm(2, -1).mean().item<double>(), 1e-12);
-  EXPECT_EQ(norms[0][6].item<double>(), 0);
-  EXPECT_EQ(norms[0][7].item<double>(), 0);
-}
-
 TEST(Stream, BurnInIsChunksWithoutALoss) {
   for (const bool batch_first : {false, true}) {
     elman::RNN rnn(elman::RNNOptions(3, 5).batch_first(batch_first));
@@ -379,14 +243,6 @@ TEST(Stream, BurnInIsChunksWithoutALoss) {
     EXPECT_ERROR(stream.burn_in(x.narrow(dim, 0, 6)),
                  "input: burn_in takes a multiple of k1 = 4 steps, got 6");
   }
-}
-
-TEST(RandomTruncation, DrawsCutsAndFactors) {
-  const Tensor scale = elman::random_truncation(100, 50, 2.5);
-  EXPECT_EQ(scale.sizes(), (std::vector<int64_t>{100, 50}));
-  EXPECT_TRUE(scale.eq(0).logical_or(scale.sub(5.0 / 3).abs().lt(1e-6)).all().item<bool>());
-  EXPECT_NEAR(scale.mean().item<double>(), 1, 0.06);  // five standard deviations
-  EXPECT_ERROR(elman::random_truncation(3, 2, 1), "length must be greater than 1");
 }
 
 }  // namespace
