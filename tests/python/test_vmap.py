@@ -171,7 +171,11 @@ def drop(case, generator_seed, *sizes):
     return torch.stack(layers, len(sizes)) / (1 - case.dropout)
 
 
-@pytest.mark.parametrize("batched", [{"input"}, {"params"}, {"input", "hx", "params"}], ids=str)
+@pytest.mark.parametrize(
+    "batched",
+    [{"input"}, {"params"}, {"input", "hx", "params"}],
+    ids=lambda names: "-".join(sorted(names)),
+)
 @pytest.mark.parametrize(("k1", "k2"), [(0, 0), (1, 3)])
 class TestDropout:
     def batch(self, batched, k1, k2):

@@ -38,6 +38,7 @@ void expect_truncated(Call call, const Leaky& leaky, const Truncation& truncatio
 
 TEST(LeakyStack, PackedRowsResetsAndScalesMatchBruteForce) {
   torch::manual_seed(1);
+  MaskedCalls make_masked_call;
   for (const char* form : kForms) {
     for (const std::vector<int64_t>& lengths :
          {std::vector<int64_t>{}, {7, 7, 5, 2, 1}, {7, 6, 6, 6}}) {
@@ -58,6 +59,7 @@ TEST(LeakyStack, PackedRowsResetsAndScalesMatchBruteForce) {
 
 TEST(LeakyStack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
   torch::manual_seed(2);
+  MaskedCalls make_masked_call;
   struct Size {
     int64_t batch, hidden;
     std::vector<int64_t> lengths;
@@ -83,6 +85,7 @@ TEST(LeakyStack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
 /// Small batches over many steps, which run as stages, a tile of steps behind each other.
 TEST(LeakyStack, StagesSideBySideMatchBruteForce) {
   torch::manual_seed(5);
+  MaskedCalls make_masked_call;
   for (const char* form : kForms) {
     for (const int64_t layers : {1, 2}) {
       const int64_t steps = layers == 1 ? 330 : 170;
@@ -121,6 +124,7 @@ TEST(LeakyStack, FewStepsMatchBruteForce) {
 /// The plain cell with something added to its pre-activations.
 TEST(LeakyStack, PreactivationAloneMatchesBruteForce) {
   torch::manual_seed(7);
+  MaskedCalls make_masked_call;
   for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{}, {7, 6, 2}}) {
     for (const int64_t directions : {1, 2}) {
       for (const Truncation& k : {Truncation{0, 0}, {3, 3}, {1, 4}}) {
@@ -205,6 +209,7 @@ torch::Tensor brute_force_norms(Problem p, const torch::Tensor& grad_output, int
 
 TEST(LeakyStack, NormsByLagMatchBruteForce) {
   torch::manual_seed(3);
+  MaskedCalls make_masked_call;
   for (const char* form : kForms) {
     for (const int64_t layers : {1, 3}) {
       for (const int64_t batch : {1, 4}) {

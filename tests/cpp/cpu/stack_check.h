@@ -32,28 +32,35 @@ std::vector<torch::Tensor> with_any_threads(const Run& run) {
   return results;
 }
 
-inline Call make_masked_call(const Sizes& sizes, const std::vector<int64_t>& lengths, bool reset,
-                             bool carry_scale, bool dropout) {
-  static int variant = 0;
-  ++variant;
-  Call call = make_call(sizes, brute_force::kNonlinearities[variant % 5], variant % 4 > 0,
-                        variant % 2 == 0);
-  Problem& p = call.problem;
-  for (auto& param : p.params) param /= std::sqrt(static_cast<double>(param.size(-1)) / 4);
-  p.lengths = lengths;
-  call.form = lengths.empty() ? Form::kTimeMajor : Form::kPacked;
-  if (reset) p.reset = torch::rand({p.steps(), p.batch()}) < 0.3;
-  if (carry_scale) {
-    p.carry_scale = random({p.steps(), p.batch()});
-    p.carry_scale.masked_fill_(torch::rand({p.steps(), p.batch()}) < 0.3, 1);
+/// Makes calls that go through the nonlinearities, with and without biases and hx. The count is the
+/// object's, so that a test runs the same calls whichever ran before it.
+class MaskedCalls {
+ public:
+  Call operator()(const Sizes& sizes, const std::vector<int64_t>& lengths, bool reset,
+                  bool carry_scale, bool dropout) {
+    ++variant_;
+    Call call = make_call(sizes, brute_force::kNonlinearities[variant_ % 5], variant_ % 4 > 0,
+                          variant_ % 2 == 0);
+    Problem& p = call.problem;
+    for (auto& param : p.params) param /= std::sqrt(static_cast<double>(param.size(-1)) / 4);
+    p.lengths = lengths;
+    call.form = lengths.empty() ? Form::kTimeMajor : Form::kPacked;
+    if (reset) p.reset = torch::rand({p.steps(), p.batch()}) < 0.3;
+    if (carry_scale) {
+      p.carry_scale = random({p.steps(), p.batch()});
+      p.carry_scale.masked_fill_(torch::rand({p.steps(), p.batch()}) < 0.3, 1);
+    }
+    if (dropout && p.num_layers > 1)
+      p.masks = torch::bernoulli(torch::full(
+                    {p.num_layers - 1, p.steps(), p.batch(), p.num_directions * p.hidden_size()},
+                    0.7, torch::kDouble)) /
+                0.7;
+    return call;
   }
-  if (dropout && p.num_layers > 1)
-    p.masks = torch::bernoulli(torch::full(
-                  {p.num_layers - 1, p.steps(), p.batch(), p.num_directions * p.hidden_size()}, 0.7,
-                  torch::kDouble)) /
-              0.7;
-  return call;
-}
+
+ private:
+  int variant_ = 0;
+};
 
 inline void expect_matches_brute_force(Call call) {
   Stack stack(std::move(call));

@@ -15,6 +15,7 @@ namespace {
 
 TEST(Stack, PackedRowsResetsAndScalesMatchBruteForce) {
   torch::manual_seed(1);
+  MaskedCalls make_masked_call;
   for (const std::vector<int64_t>& lengths :
        {std::vector<int64_t>{}, {7, 7, 5, 2, 1}, {7, 1}, {7, 6, 6, 6}}) {
     for (const int64_t directions : {1, 2}) {
@@ -34,6 +35,7 @@ TEST(Stack, PackedRowsResetsAndScalesMatchBruteForce) {
 
 TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
   torch::manual_seed(2);
+  MaskedCalls make_masked_call;
   struct Size {
     int64_t batch, hidden;
     std::vector<int64_t> lengths;
@@ -59,6 +61,7 @@ TEST(Stack, SizesBeyondPanelsAndBlocksMatchBruteForce) {
 /// panel.
 TEST(Stack, ManyRowsOfLargeWeightsMatchBruteForce) {
   torch::manual_seed(6);
+  MaskedCalls make_masked_call;
   const std::vector<int64_t> lengths{150, 150, 150, 150, 149, 149, 140, 130, 17};
   for (const auto& [k1, k2] : {Truncation{0, 0}, {5, 5}}) {
     auto call = make_masked_call({150, 9, 150, 210, 1, 1},
@@ -72,6 +75,7 @@ TEST(Stack, ManyRowsOfLargeWeightsMatchBruteForce) {
 /// steps behind each other, where there is more than one thread.
 TEST(Stack, StagesSideBySideMatchBruteForce) {
   torch::manual_seed(5);
+  MaskedCalls make_masked_call;
   for (const int64_t layers : {1, 2, 3}) {
     const int64_t steps = layers == 1 ? 330 : 170;
     for (const std::vector<int64_t>& lengths :
@@ -89,6 +93,7 @@ TEST(Stack, StagesSideBySideMatchBruteForce) {
 /// beside the rows, backward where it is a multiple of 16.
 TEST(Stack, FewStepsMatchBruteForce) {
   torch::manual_seed(4);
+  MaskedCalls make_masked_call;
   for (const int64_t steps : {1, 2}) {
     for (const auto& [batch, input_size, hidden] :
          {std::tuple<int64_t, int64_t, int64_t>{1, 64, 70},
@@ -145,6 +150,7 @@ torch::Tensor brute_force_lag_norms(Problem p, const torch::Tensor& grad_output,
 
 TEST(Stack, NormsByLagMatchBruteForce) {
   torch::manual_seed(3);
+  MaskedCalls make_masked_call;
   for (const int64_t layers : {1, 3}) {
     for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{}, {9, 7, 7, 2}}) {
       for (const int64_t batch : {1, 4}) {
