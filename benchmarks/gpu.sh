@@ -21,8 +21,8 @@
 #
 # Before it is lent: `benchmarks/gpu.sh build` here, with nvcc and without a GPU (GPU_ARCHITECTURE
 # says for which one; default 90a), and build/gpu/portable travels along. --rehearse runs every step
-# on the CPU, with tests/cuda_on_cpu's LIBRARY in place of the device and tools that need one left
-# out.
+# on the CPU, with tests/cpp/cuda/on_cpu's LIBRARY in place of the device and tools that need one
+# left out.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -102,8 +102,8 @@ step_layouts() {
 }
 
 step_tests() {
-  local files=(test_cuda test_autocast test_gradcheck test_modules test_opcheck test_operators
-    test_truncation) jobs=() chosen=(-m cuda)
+  local files=(test_cuda test_autocast test_cell test_gradcheck test_modules test_opcheck
+    test_operator_memory test_operators test_truncation test_truncation_identities) jobs=() chosen=(-m cuda)
   if [[ $library ]]; then
     files=(test_operators)
     chosen=(-k "relu and batch_first")

@@ -5,8 +5,8 @@
 Each path and precision runs in a process of its own, several side by side: a kernel that faults
 takes only its own process down, and one that hangs is stopped. A line for each says how many calls
 were right, or names the first ones that were not. `--device cpu --load LIBRARY`, with the library
-of tests/cuda_on_cpu, is the rehearsal on a machine without a GPU: smaller sizes, the kernels in the
-emulator.
+of tests/cpp/cuda/on_cpu, is the rehearsal on a machine without a GPU: smaller sizes, the kernels in
+the emulator.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 #include "cuda/element.h"
 
 // What the general path takes from the device beside kernels. Tests that run it on the CPU bring
-// their own definitions (tests/cpp/cuda_emulation_device.cpp).
+// their own definitions (tests/cpp/cuda/on_cpu/device.cpp).
 
 namespace elman::cuda {
 

@@ -35,11 +35,14 @@ def seed():
 #: Modules whose tests run on a GPU too, where there is one.
 ON_EVERY_DEVICE = (
     "test_autocast",
+    "test_cell",
     "test_gradcheck",
     "test_modules",
     "test_opcheck",
+    "test_operator_memory",
     "test_operators",
     "test_truncation",
+    "test_truncation_identities",
 )
 
 

@@ -48,6 +48,10 @@ class Case:
         )
 
 
+#: Sizes for what takes long: differences, derivatives of higher order.
+SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
+
+
 @dataclasses.dataclass
 class Sample:
     """Tensors for one call of `elman::rnn` (or `rnn.data`, if packed), and gradients for its
@@ -230,3 +234,8 @@ def assert_close(actual, expected):
     assert actual.shape == expected.shape
     atol = tolerance(actual.dtype) * expected.abs().max().item()
     torch.testing.assert_close(actual.to(expected.dtype), expected, rtol=0, atol=atol)
+
+
+def inner_product(results, grads):
+    """The scalar whose gradient is that of `results` for the gradients `grads`."""
+    return sum((result * g).sum() for result, g in zip(results, grads, strict=True))

@@ -7,11 +7,9 @@ import elman
 import oracle
 import pytest
 import torch
-from samples import REPRESENTATIVE, Case, assert_close, make, to_double
+from samples import REPRESENTATIVE, SMALL, Case, assert_close, make, to_double
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
-
-SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
 
 #: The dtypes' promise, as a multiple of eps of the largest element of each result: states are
 #: rounded to the dtype once a step, in bfloat16 also errors before they are multiplied with

@@ -8,10 +8,8 @@ import oracle
 import pytest
 import torch
 import torch.autograd.forward_ad as fwAD
-from samples import Case, assert_close, make
+from samples import SMALL, Case, assert_close, make
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
-
-SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
 
 TRUNCATED = [
     Case(**SMALL, k1=1, k2=2),

@@ -3,9 +3,7 @@
 import oracle
 import pytest
 import torch
-from samples import Case, grid, make
-
-SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
+from samples import SMALL, Case, grid, make
 
 
 def check(checker, case):

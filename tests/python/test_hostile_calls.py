@@ -1,7 +1,7 @@
 """Calls that are typed as they should be, with anything in them: an error or a right result.
 
-The operators' arguments one by one are in tests/cpp/hostile_calls_test.cpp, which also runs under
-the sanitizers. Here is what reaches them from Python.
+The operators' arguments one by one are in tests/cpp/checks/hostile_calls_test.cpp, which also runs
+under the sanitizers. Here is what reaches them from Python.
 """
 
 import ctypes

@@ -2,13 +2,13 @@
 autocast."""
 
 import copy
-import io
 
 import elman
 import leaky_samples
 import pytest
 import torch
 from samples import assert_close
+from scripted import save_and_load
 from torch.export import Dim
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
@@ -112,13 +112,6 @@ def test_aot_inductor_package(tmp_path):
         for steps, batch in ((7, 3), (12, 5)):
             arguments = torch.randn(steps, batch, 4), torch.randn(steps, batch, 6)
             assert_close(list(loaded(*arguments)), list(module(*arguments)))
-
-
-def save_and_load(scripted):
-    buffer = io.BytesIO()
-    torch.jit.save(scripted, buffer)
-    buffer.seek(0)
-    return torch.jit.load(buffer)
 
 
 @pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)

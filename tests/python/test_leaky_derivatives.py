@@ -7,10 +7,9 @@ import leaky_samples
 import pytest
 import torch
 from leaky_samples import Case
-from samples import assert_close
+from samples import SMALL, assert_close
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
-SMALL = {"steps": 4, "batch": 2, "input_size": 2, "hidden_size": 3}
 CASES = [
     Case(**SMALL, preactivation=True),
     Case(**SMALL, form="current", nonlinearity="sigmoid", preactivation=True),

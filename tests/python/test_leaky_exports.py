@@ -125,7 +125,9 @@ def test_cell(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_the_rnn_node_is_refused(form):
     module = Padded(form)
-    with pytest.raises(Exception, match="ONNX's RNN has no leak and no preactivation"):
+    with pytest.raises(
+        torch.onnx.OnnxExporterError, match="ONNX's RNN has no leak and no preactivation"
+    ):
         export(module, module.arguments(5, 3), form="RNN")
 
 

@@ -7,5 +7,5 @@
 #if defined(__CUDACC__)
 #include "cuda/persistent/device_intrinsics.h"
 #else
-#include "cuda_emulation/device.h"
+#include "cuda/emulation/device.h"
 #endif
