@@ -15,8 +15,8 @@
 
 #include "checks.h"
 #include "composite/activate.h"
-#include "composite/engine.h"
-#include "composite/layout.h"
+#include "composite/padded_layout.h"
+#include "composite/rnn.h"
 #include "composite/states.h"
 #include "composite/sweep.h"
 #include "truncation.h"
@@ -36,10 +36,10 @@ struct Layers {
 
 /// The gradient of a call as a function of its states. Whether it is differentiable depends only on
 /// whether the states given are.
-class Gradient {
+class WindowedGradient {
  public:
-  Gradient(const RnnArguments& args, const BackwardArguments& grads, const Layout& layout,
-           const Windows& windows, Layers layers)
+  WindowedGradient(const RnnArguments& args, const BackwardArguments& grads,
+                   const PaddedLayout& layout, const Windows& windows, Layers layers)
       : args_(args),
         grads_(grads),
         layout_(layout),
@@ -160,18 +160,18 @@ class Gradient {
     return at::where(direction == 1 ? layout_.is_first() : layout_.is_last(), gradient, 0);
   }
 
-  Sweep make_sweep(int64_t layer, int64_t direction) const {
+  WindowSweep make_sweep(int64_t layer, int64_t direction) const {
     const bool reverse = direction == 1;
     // The gradient of a holomorphic f is multiplied by the conjugate of its derivative.
     auto slope = conjugate(derivative(
         current_ ? states(layer, direction) : activations(layer, direction), activation_));
     if (layout_.packed()) slope = at::where(layout_.valid(), slope, 0);
-    return Sweep(windows_,
-                 {reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),
-                  carry_scale(), layout_.valid(), leak_of(args_, layer, direction), current_});
+    return WindowSweep(
+        windows_, {reverse, slope, weight_hh(layer, direction), cuts(args_, layout_, reverse),
+                   carry_scale(), layout_.valid(), leak_of(args_, layer, direction), current_});
   }
 
-  void keep_totals(int64_t cell, const Sweep& sweep) {
+  void keep_totals(int64_t cell, const WindowSweep& sweep) {
     totals_[cell] = sweep.total();
     if (args_.leak) state_totals_[cell] = sweep.state_total();
   }
@@ -212,7 +212,7 @@ class Gradient {
   /// so all layers go through the lags together. watch(layer, lag, delta: [windows, B, H]).
   template <typename Watch>
   void sweep_jointly(const Watch& watch) {
-    std::vector<Sweep> sweeps;
+    std::vector<WindowSweep> sweeps;
     std::vector<ByLag> final;
     std::vector<ByLag> masks;
     const ByLag arriving(top_gradient(), windows_, false);
@@ -335,7 +335,7 @@ class Gradient {
 
   const RnnArguments& args_;
   const BackwardArguments& grads_;
-  const Layout& layout_;
+  const PaddedLayout& layout_;
   const Windows windows_;
   const at::ScalarType compute_;
   const int64_t lowest_layer_;
@@ -351,7 +351,7 @@ class Gradient {
 
 /// [L-1, ...] in Saved's layout -> per layer [T, B, D*H] in the compute dtype; empty if there is
 /// none.
-std::vector<at::Tensor> unstack(const RnnArguments& args, const Layout& layout,
+std::vector<at::Tensor> unstack(const RnnArguments& args, const PaddedLayout& layout,
                                 const at::Tensor& stored) {
   std::vector<at::Tensor> layers;
   if (!stored.defined() || stored.dim() < 2) return layers;
@@ -362,7 +362,7 @@ std::vector<at::Tensor> unstack(const RnnArguments& args, const Layout& layout,
 }
 
 /// What the forward pass saved.
-Layers saved_layers(const RnnArguments& args, const Layout& layout,
+Layers saved_layers(const RnnArguments& args, const PaddedLayout& layout,
                     const BackwardArguments& grads) {
   auto outputs = unstack(args, layout, grads.saved.states);
   outputs.push_back(layout.from_caller(grads.output).to(compute_type(args)));
@@ -374,29 +374,30 @@ Layers saved_layers(const RnnArguments& args, const Layout& layout,
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   const WithoutAutocast guard;
-  const Layout layout(args);
-  return Gradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
-                  saved_layers(args, layout, grads))
+  const PaddedLayout layout(args);
+  return WindowedGradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
+                          saved_layers(args, layout, grads))
       .compute();
 }
 
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
   const WithoutAutocast guard;
-  const Layout layout(args);
+  const PaddedLayout layout(args);
   auto states = compute_states(args, layout, grads.saved.masks);
-  return Gradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
-                  {std::move(states.layers), std::move(states.drives),
-                   unstack(args, layout, grads.saved.masks)})
+  return WindowedGradient(args, grads, layout, Windows::make(layout.steps(), args.k1, args.k2),
+                          {std::move(states.layers), std::move(states.drives),
+                           unstack(args, layout, grads.saved.masks)})
       .compute();
 }
 
 at::Tensor lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags) {
   const WithoutAutocast guard;
-  const Layout layout(args);
+  const PaddedLayout layout(args);
   // One window for each output, also where all of them reach step 1.
   const Windows windows{layout.steps(), 1, lags, layout.steps()};
-  return Gradient(args, grads, layout, windows, saved_layers(args, layout, grads)).lag_norms();
+  return WindowedGradient(args, grads, layout, windows, saved_layers(args, layout, grads))
+      .lag_norms();
 }
 
 }  // namespace elman::composite

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "composite/engine.h"
-#include "composite/layout.h"
+#include "composite/padded_layout.h"
+#include "composite/rnn.h"
 #include "composite/states.h"
 #include "dropout.h"
 
@@ -13,7 +13,7 @@ namespace elman::composite {
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   const WithoutAutocast guard;
   const auto dtype = args.input.scalar_type();
-  const Layout layout(args);
+  const PaddedLayout layout(args);
   const auto none = [&] { return at::empty({0}, args.input.options()); };
   const auto drawn = args.draws_dropout() ? draw_masks(args) : none();
   const auto run = compute_states(args, layout, args.masks.value_or(drawn));

@@ -52,7 +52,7 @@ Step take_step(const RnnArguments& args, const at::Tensor& a, const at::Tensor& 
 }
 
 /// x: [T, B, I or D*H], state: [B, H] the initial one.
-CellStates run_cell(const RnnArguments& args, const Layout& layout, int64_t layer,
+CellStates run_cell(const RnnArguments& args, const PaddedLayout& layout, int64_t layer,
                     int64_t direction, const at::Tensor& x, at::Tensor state) {
   const auto compute = compute_type(args);
   const auto cell = args.cell(layer, direction);
@@ -106,7 +106,7 @@ at::Tensor read_state(const RnnArguments& args, const at::Tensor& state) {
   return activate(state, parse_nonlinearity(args.nonlinearity));
 }
 
-at::Tensor initial_states(const RnnArguments& args, const Layout& layout) {
+at::Tensor initial_states(const RnnArguments& args, const PaddedLayout& layout) {
   const auto compute = compute_type(args);
   if (args.hx.has_value()) return layout.states_from_caller(*args.hx).to(compute);
   const int64_t hidden_size = args.params[1].size(1);
@@ -114,7 +114,7 @@ at::Tensor initial_states(const RnnArguments& args, const Layout& layout) {
                    args.input.options().dtype(compute));
 }
 
-at::Tensor cuts(const RnnArguments& args, const Layout& layout, bool reverse) {
+at::Tensor cuts(const RnnArguments& args, const PaddedLayout& layout, bool reverse) {
   if (!args.reset.has_value()) return {};
   const auto reset = layout.per_step_from_caller(*args.reset);
   if (!reverse) return reset;
@@ -122,7 +122,8 @@ at::Tensor cuts(const RnnArguments& args, const Layout& layout, bool reverse) {
   return at::cat({reset.narrow(0, 1, layout.steps() - 1), never});
 }
 
-States compute_states(const RnnArguments& args, const Layout& layout, const at::Tensor& masks) {
+States compute_states(const RnnArguments& args, const PaddedLayout& layout,
+                      const at::Tensor& masks) {
   const auto compute = compute_type(args);
   const auto h_0 = initial_states(args, layout).unbind(0);
 

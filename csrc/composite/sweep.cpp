@@ -49,7 +49,7 @@ at::Tensor WindowSum::total() const {
   return at::stack(places, 1).flatten(0, 1).narrow(0, 0, windows_.steps);
 }
 
-Sweep::Sweep(const Windows& windows, const SweepCell& cell)
+WindowSweep::WindowSweep(const Windows& windows, const SweepCell& cell)
     : windows_(windows),
       current_(cell.current),
       weight_hh_(cell.weight_hh),
@@ -63,18 +63,18 @@ Sweep::Sweep(const Windows& windows, const SweepCell& cell)
 
 /// The rows of the lag before that have a step at this one. Where the walk leaves a chunk, every
 /// window moves one chunk down and the lowest one has nowhere to go: its rows come first.
-at::Tensor Sweep::staying(const at::Tensor& x) const {
+at::Tensor WindowSweep::staying(const at::Tensor& x) const {
   return lag_ % windows_.k1 == 0 ? x.narrow(0, 1, x.size(0) - 1) : x;
 }
 
 /// What of a gradient passes the border from the step at the lag before to the one at this lag.
-at::Tensor Sweep::gated(at::Tensor gradient) const {
+at::Tensor WindowSweep::gated(at::Tensor gradient) const {
   if (scale_.defined()) gradient = gradient * staying(scale_.at(lag_ - 1));
   if (cut_.defined()) gradient = at::where(staying(cut_.at(lag_ - 1)), 0, gradient);
   return gradient;
 }
 
-at::Tensor Sweep::step(const at::Tensor& arriving, const at::Tensor& final) {
+at::Tensor WindowSweep::step(const at::Tensor& arriving, const at::Tensor& final) {
   at::Tensor through_weight, kept;
   if (lag_ > 0) {
     through_weight = gated(at::matmul(staying(delta_), weight_hh_));

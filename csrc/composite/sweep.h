@@ -65,9 +65,9 @@ struct SweepCell {
 /// The backward recurrence of one layer in one direction, all windows side by side as rows:
 /// sequential depth is k2, whatever T is. With a leak, beside delta, the gradient at the
 /// pre-activation, goes e, the gradient at the carried state.
-class Sweep {
+class WindowSweep {
  public:
-  Sweep(const Windows& windows, const SweepCell& cell);
+  WindowSweep(const Windows& windows, const SweepCell& cell);
 
   /// Goes to the next lag. arriving, final: [windows active at this lag, B, H], the gradients that
   /// reach the output and the carried state (through h_n) from outside the recurrence; either may

@@ -12,9 +12,9 @@
 #include "composite/activate.h"
 #include "cuda/call.h"
 #include "cuda/device.h"
-#include "cuda/engine.h"
 #include "cuda/paths.h"
 #include "cuda/pointwise.h"
+#include "cuda/rnn.h"
 #include "cuda/sweep.h"
 #include "dense.h"
 
@@ -23,9 +23,9 @@ namespace {
 
 /// The gradient of one call. Layers are finished from the top down; with windows that overlap in a
 /// stack of layers the recurrences of all layers run jointly first.
-class Gradient {
+class StackGradient {
  public:
-  Gradient(const Call& call, const BackwardArguments& grads)
+  StackGradient(const Call& call, const BackwardArguments& grads)
       : call_(call),
         args_(call.args),
         grads_(grads),
@@ -108,7 +108,7 @@ class Gradient {
     return result;
   }
 
-  Sweep make_sweep(SweepOperands operands) const {
+  LagSweep make_sweep(SweepOperands operands) const {
     return {call_, windows_, parse_nonlinearity(args_.nonlinearity), stream_, std::move(operands)};
   }
 
@@ -121,7 +121,7 @@ class Gradient {
   Totals run_cell(SweepOperands operands) const {
     const Choice choice = backward_choice(call_, windows_);
     if (choice.plan) return {persistent_backward(call_, *choice.plan, windows_, operands), {}};
-    Sweep sweep = make_sweep(std::move(operands));
+    LagSweep sweep = make_sweep(std::move(operands));
     for (int64_t lag = 0; lag < windows_.k2; ++lag) sweep.step({});
     return {sweep.total(), sweep.error_total()};
   }
@@ -146,7 +146,7 @@ class Gradient {
   /// Windows that overlap, in a stack (one direction): an error keeps its window on its way down,
   /// so all layers go through the lags together.
   void run_jointly() {
-    std::vector<Sweep> sweeps;  // from the top layer down
+    std::vector<LagSweep> sweeps;  // from the top layer down
     for (int64_t layer = args_.num_layers - 1; layer >= lowest_layer_; --layer) {
       SweepOperands given = operands(layer, 0, {});
       if (!top(layer) && !masks_.empty()) given.mask = masks_[layer];
@@ -319,7 +319,7 @@ class Gradient {
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   const Call call(args);
-  return Gradient(call, grads).compute();
+  return StackGradient(call, grads).compute();
 }
 
 }  // namespace elman::cuda

@@ -9,9 +9,9 @@
 #include "checks.h"
 #include "cuda/call.h"
 #include "cuda/device.h"
-#include "cuda/engine.h"
 #include "cuda/paths.h"
 #include "cuda/pointwise.h"
+#include "cuda/rnn.h"
 #include "dense.h"
 #include "dropout.h"
 

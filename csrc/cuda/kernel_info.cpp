@@ -1,8 +1,8 @@
 #include <string>
 
 #include "cuda/call.h"
-#include "cuda/engine.h"
 #include "cuda/paths.h"
+#include "cuda/rnn.h"
 #include "truncation.h"
 
 namespace elman::cuda {

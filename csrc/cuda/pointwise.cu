@@ -5,7 +5,7 @@ namespace elman::cuda {
 namespace {
 
 /// Where the rows of the steps lie.
-struct Rows {
+struct StepRows {
   const int64_t* offsets;
   int64_t batch;
 
@@ -87,7 +87,7 @@ struct Backward {
     const int64_t b = r % a.capacity;
     const int64_t step =
         a.reverse ? window * a.windows.k1 + a.lag : (window + 1) * a.windows.k1 - 1 - a.lag;
-    const Rows rows{a.offsets, a.batch};
+    const StepRows rows{a.offsets, a.batch};
     S* const delta = static_cast<S*>(a.delta);
     const int64_t own = r * a.hidden_size + column;
     if (b >= rows.count(step)) {
@@ -111,7 +111,7 @@ struct Backward {
   };
 
   ELMAN_HOST_DEVICE Error error_of(int64_t step, int64_t b, int64_t row, int64_t own,
-                                   int64_t column, const Rows& rows) const {
+                                   int64_t column, const StepRows& rows) const {
     const A h = static_cast<const S*>(a.states)[row * a.states_stride + column];
     const A f_slope = slope(h, a.activation);
     const A alpha = a.alpha == nullptr ? A(1) : static_cast<const A*>(a.alpha)[column];
@@ -136,7 +136,7 @@ struct Backward {
     *total = a.lag < a.windows.k1 ? result : *total + result;
   }
 
-  ELMAN_HOST_DEVICE bool is_last(int64_t step, int64_t b, const Rows& rows) const {
+  ELMAN_HOST_DEVICE bool is_last(int64_t step, int64_t b, const StepRows& rows) const {
     return step + 1 == a.windows.steps || b >= rows.count(step + 1);
   }
 
@@ -158,7 +158,7 @@ struct Backward {
   }
 
   /// The gradient that reaches the carried state through h_n.
-  ELMAN_HOST_DEVICE A final(int64_t step, int64_t b, int64_t column, const Rows& rows) const {
+  ELMAN_HOST_DEVICE A final(int64_t step, int64_t b, int64_t column, const StepRows& rows) const {
     if (a.grad_h_n == nullptr || a.lag >= a.windows.k1) return A(0);
     if (!(a.reverse ? step == 0 : is_last(step, b, rows))) return A(0);
     return static_cast<A>(static_cast<const S*>(a.grad_h_n)[b * a.hidden_size + column]);
@@ -170,7 +170,7 @@ struct Backward {
     return (a.reverse ? step : step + 1) * a.batch + b;
   }
   /// Whether a gradient crosses it.
-  ELMAN_HOST_DEVICE bool is_open(int64_t step, int64_t b, const Rows& rows) const {
+  ELMAN_HOST_DEVICE bool is_open(int64_t step, int64_t b, const StepRows& rows) const {
     if (a.carried == nullptr || (!a.reverse && is_last(step, b, rows))) return false;
     return a.reset == nullptr || a.reset[border(step, b)] == 0;
   }
@@ -184,13 +184,13 @@ struct Entering {
   EnteringStates a;
 
   ELMAN_HOST_DEVICE void operator()(int64_t row, int64_t column) const {
-    const Rows rows{a.offsets, a.batch};
+    const StepRows rows{a.offsets, a.batch};
     const int64_t step = rows.step_of(row, a.steps);
     const int64_t b = row - rows.begin(step);
     static_cast<S*>(a.entering)[row * a.hidden_size + column] = state(step, b, column, rows);
   }
 
-  ELMAN_HOST_DEVICE S state(int64_t step, int64_t b, int64_t column, const Rows& rows) const {
+  ELMAN_HOST_DEVICE S state(int64_t step, int64_t b, int64_t column, const StepRows& rows) const {
     const bool first = a.reverse ? step + 1 == a.steps || b >= rows.count(step + 1) : step == 0;
     const int64_t border = (a.reverse ? step + 1 : step) * a.batch + b;
     // Before a reversed sequence's own start there is no border to close.

@@ -9,8 +9,8 @@
 
 namespace elman::cuda {
 
-Sweep::Sweep(const Call& call, const Windows& windows, Activation activation, Stream stream,
-             SweepOperands operands)
+LagSweep::LagSweep(const Call& call, const Windows& windows, Activation activation, Stream stream,
+                   SweepOperands operands)
     : call_(call),
       windows_(windows),
       activation_(activation),
@@ -25,13 +25,13 @@ Sweep::Sweep(const Call& call, const Windows& windows, Activation activation, St
 
 /// Rows that each window has at this lag. With one window they are those of its step; several side
 /// by side have the same number of rows, those that a shorter sequence lacks being zero.
-int64_t Sweep::capacity() const {
+int64_t LagSweep::capacity() const {
   if (windows_.count > 1) return call_.batch;
   return call_.batch_at(windows_.step(0, lag_, operands_.reverse));
 }
 
 /// The product of the windows that stand at this lag and stood at the one before.
-void Sweep::carry_on(int64_t first, int64_t end) {
+void LagSweep::carry_on(int64_t first, int64_t end) {
   int64_t begin = std::max(first, first_) * call_.batch;
   int64_t rows = (std::min(end, end_) - std::max(first, first_)) * call_.batch;
   if (windows_.count == 1) {
@@ -43,7 +43,7 @@ void Sweep::carry_on(int64_t first, int64_t end) {
            call_.weight_hh(operands_.cell), /*accumulate=*/false);
 }
 
-void Sweep::step(const at::Tensor& from_above) {
+void LagSweep::step(const at::Tensor& from_above) {
   const int64_t first = windows_.first_active(lag_, operands_.reverse);
   const int64_t end = windows_.end_active(lag_, operands_.reverse);
   if (lag_ > 0) carry_on(first, end);

@@ -27,10 +27,10 @@ struct SweepOperands {
 
 /// The backward recurrence of one cell, all windows side by side as rows, one lag at a time: one
 /// product and one launch a lag.
-class Sweep {
+class LagSweep {
  public:
-  Sweep(const Call& call, const Windows& windows, Activation activation, Stream stream,
-        SweepOperands operands);
+  LagSweep(const Call& call, const Windows& windows, Activation activation, Stream stream,
+           SweepOperands operands);
 
   /// Goes to the next lag. from_above: [windows * B, H] A, the error that the layer above hands
   /// down at this lag, or undefined.

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "arguments.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 
 namespace elman::functorch {
 

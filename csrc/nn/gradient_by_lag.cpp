@@ -1,7 +1,7 @@
 #include <elman/gradient_by_lag.h>
 
-#include "nn/common.h"
 #include "nn/leak.h"
+#include "nn/module_parts.h"
 
 namespace elman {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "nn/common.h"
+#include "nn/module_parts.h"
 
 namespace elman::detail {
 

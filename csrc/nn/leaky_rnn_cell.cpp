@@ -3,8 +3,8 @@
 
 #include <ostream>
 
-#include "nn/common.h"
 #include "nn/leak.h"
+#include "nn/module_parts.h"
 
 namespace elman {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common.h"
+#include "nn/module_parts.h"
 
 namespace elman {
 

@@ -3,7 +3,7 @@
 
 #include <ostream>
 
-#include "common.h"
+#include "nn/module_parts.h"
 
 namespace elman {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <type_traits>
 
-#include "common.h"
+#include "nn/module_parts.h"
 
 namespace elman {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "caller_layout.h"
 #include "checks.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 #include "cpu/common.h"
 #include "cpu/rnn.h"
 #include "dispatch/signatures.h"

@@ -2,8 +2,8 @@
 #include <torch/library.h>
 
 #include "checks.h"
-#include "composite/engine.h"
-#include "cuda/engine.h"
+#include "composite/rnn.h"
+#include "cuda/rnn.h"
 #include "dispatch/signatures.h"
 
 // What the kernels are registered for: tests of what surrounds them, where there is no GPU, say

@@ -11,7 +11,7 @@
 
 #include "checks.h"
 #include "checks/tensor.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 #include "dispatch/operators.h"
 #include "dispatch/signatures.h"
 #include "ops/lag_norms.h"

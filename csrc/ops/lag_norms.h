@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "arguments.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 
 namespace elman::cpu {
 

@@ -1,7 +1,8 @@
+#include "composite/rnn.h"
+
 #include <torch/library.h>
 
 #include "checks.h"
-#include "composite/engine.h"
 #include "dispatch/operators.h"
 #include "dispatch/signatures.h"
 #include "ops/fallback.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "checks/tensor.h"
-#include "stream/engine.h"
+#include "stream/stream_engine.h"
 
 // What a stream saves: its truncation, where it stands, the states, and the steps kept of its past.
 

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <utility>
 
-#include "nn/common.h"
 #include "nn/leak.h"
-#include "stream/engine.h"
+#include "nn/module_parts.h"
+#include "stream/stream_engine.h"
 
 namespace elman {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "as_optional.h"
-#include "stream/engine.h"
+#include "stream/stream_engine.h"
 
 // The truncation engine's objects with a memory, as custom classes of torch: torch.classes.elman.*
 // in Python and TorchScript, without Python's headers here.

@@ -23,9 +23,9 @@ namespace elman {
 ///
 ///     y_t = f_y(W_y h_t + b_y),  with two directions  y_t = f_y(W_y-> h->_t + W_y<- h<-_t + b_y)
 ///
-/// where h_t is the last layer's state (Elman 1990), of leaky cells their output r. Parameters: those of the recurrent part under
-/// `rnn.`, and `out.weight` [O, D*H] (with two directions [W_y->, W_y<-] side by side) and
-/// `out.bias` [O].
+/// where h_t is the last layer's state (Elman 1990), of leaky cells their output r. Parameters:
+/// those of the recurrent part under `rnn.`, and `out.weight` [O, D*H] (with two directions
+/// [W_y->, W_y<-] side by side) and `out.bias` [O].
 ///
 /// `options.mapping()` says which steps have inputs and outputs:
 ///   - kManyToMany: an output for each input.

@@ -2,7 +2,7 @@
 
 #include "cuda/persistent/device.h"
 #include "cuda/persistent/exchange.h"
-#include "cuda/persistent/layout.h"
+#include "cuda/persistent/launch_layout.h"
 #include "cuda/persistent/passes.h"
 
 namespace elman::cuda::persistent {

@@ -2,7 +2,7 @@
 
 #include "cuda/activate.h"
 #include "cuda/persistent/device.h"
-#include "cuda/persistent/layout.h"
+#include "cuda/persistent/launch_layout.h"
 #include "cuda/persistent/operands.h"
 
 namespace elman::cuda::persistent {

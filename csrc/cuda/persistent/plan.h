@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/persistent/layout.h"
+#include "cuda/persistent/launch_layout.h"
 #include "cuda/persistent/roofline.h"
 
 namespace elman::cuda::persistent {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "cuda/persistent/device.h"
-#include "cuda/persistent/layout.h"
+#include "cuda/persistent/launch_layout.h"
 
 namespace elman::cuda::persistent {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/persistent/layout.h"
+#include "cuda/persistent/launch_layout.h"
 
 namespace elman::cuda::persistent {
 

@@ -1,5 +1,6 @@
-// The list of wrong calls (tests/wrong_calls.txt), and what only C++ can get wrong: each is refused,
-// by an error of the right kind that names the argument, before anything is allocated or computed.
+// The list of wrong calls (tests/wrong_calls.txt), and what only C++ can get wrong: each is
+// refused, by an error of the right kind that names the argument, before anything is allocated or
+// computed.
 
 #include "checks/wrong_calls.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "composite/engine.h"
+#include "composite/rnn.h"
 #include "oracle.h"
 
 namespace elman_test {

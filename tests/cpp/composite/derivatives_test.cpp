@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "composite/composite_call.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 #include "testing.h"
 
 namespace elman_test {

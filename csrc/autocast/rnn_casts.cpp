@@ -1,8 +1,7 @@
-#include "autocast/rnn.h"
-
 #include <ATen/autocast_mode.h>
 #include <torch/library.h>
 
+#include "autocast/rnn.h"
 #include "checks.h"
 #include "dispatch/operators.h"
 #include "dispatch/signatures.h"

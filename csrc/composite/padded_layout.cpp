@@ -1,4 +1,4 @@
-#include "composite/layout.h"
+#include "composite/padded_layout.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/nonzero_static.h>
@@ -7,7 +7,7 @@
 
 namespace elman::composite {
 
-Layout::Layout(const RnnArguments& args)
+PaddedLayout::PaddedLayout(const RnnArguments& args)
     : caller_(args), packed_(args.packed()), dimensions_(args.input.dim()) {
   const auto device = args.input.device();
   const auto on_device = at::TensorOptions().dtype(at::kLong).device(device);
@@ -35,48 +35,52 @@ Layout::Layout(const RnnArguments& args)
   is_last_ = step.eq(valid.sum(0).sub(1)).unsqueeze(2).to(device);
 }
 
-at::Tensor Layout::from_caller(const at::Tensor& x) const {
+at::Tensor PaddedLayout::from_caller(const at::Tensor& x) const {
   return packed_ ? from_stored(x) : caller_.to_time_major(x);
 }
 
-at::Tensor Layout::to_caller(const at::Tensor& x) const {
+at::Tensor PaddedLayout::to_caller(const at::Tensor& x) const {
   return packed_ ? to_stored(x) : caller_.from_time_major(x);
 }
 
-at::Tensor Layout::from_stored(const at::Tensor& x) const {
+at::Tensor PaddedLayout::from_stored(const at::Tensor& x) const {
   if (!packed_) return x;
   const auto rows = x.index_select(0, padded_from_packed_).view({steps_, batch_, x.size(1)});
   return at::where(valid_, rows, 0);
 }
 
-at::Tensor Layout::to_stored(const at::Tensor& x) const {
+at::Tensor PaddedLayout::to_stored(const at::Tensor& x) const {
   return packed_ ? x.flatten(0, 1).index_select(0, packed_from_padded_) : x;
 }
 
-at::Tensor Layout::states_from_caller(const at::Tensor& x) const { return caller_.to_states(x); }
+at::Tensor PaddedLayout::states_from_caller(const at::Tensor& x) const {
+  return caller_.to_states(x);
+}
 
-at::Tensor Layout::states_to_caller(const at::Tensor& x) const { return caller_.from_states(x); }
+at::Tensor PaddedLayout::states_to_caller(const at::Tensor& x) const {
+  return caller_.from_states(x);
+}
 
-at::Tensor Layout::per_step_from_caller(const at::Tensor& x) const {
+at::Tensor PaddedLayout::per_step_from_caller(const at::Tensor& x) const {
   if (x.dim() == 1) return x.view({steps_, 1, 1});
   return caller_.to_time_major(x).unsqueeze(2);
 }
 
-at::Tensor Layout::preactivation_from_caller(const at::Tensor& x, int64_t layer) const {
+at::Tensor PaddedLayout::preactivation_from_caller(const at::Tensor& x, int64_t layer) const {
   return from_caller(x.dim() > dimensions_ ? x.select(0, layer) : x);
 }
 
-at::Tensor Layout::preactivation_to_caller(const std::vector<at::Tensor>& layers,
-                                           bool by_layer) const {
+at::Tensor PaddedLayout::preactivation_to_caller(const std::vector<at::Tensor>& layers,
+                                                 bool by_layer) const {
   std::vector<at::Tensor> result;
   result.reserve(layers.size());
   for (const at::Tensor& layer : layers) result.push_back(to_caller(layer));
   return by_layer ? at::stack(result) : result[0];
 }
 
-at::Tensor Layout::first(const at::Tensor& x) const { return x.select(0, 0); }
+at::Tensor PaddedLayout::first(const at::Tensor& x) const { return x.select(0, 0); }
 
-at::Tensor Layout::last(const at::Tensor& x) const {
+at::Tensor PaddedLayout::last(const at::Tensor& x) const {
   return packed_ ? at::where(is_last_, x, 0).sum(0) : x.select(0, steps_ - 1);
 }
 

@@ -1,4 +1,4 @@
-#include "stream/engine.h"
+#include "stream/stream_engine.h"
 
 #include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>

@@ -1,6 +1,6 @@
 // The engine in ATen operators (csrc/composite) against brute force (oracle.h) and torch::nn::RNN.
 
-#include "composite/engine.h"
+#include "composite/rnn.h"
 
 #include <gtest/gtest.h>
 #include <torch/nn/modules/rnn.h>

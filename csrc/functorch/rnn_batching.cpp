@@ -1,5 +1,3 @@
-#include "autocast/rnn.h"
-
 #include <ATen/TensorOperators.h>
 #include <ATen/functorch/BatchedTensorImpl.h>
 #include <ATen/functorch/PlumbingHelper.h>
@@ -11,6 +9,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
+#include "autocast/rnn.h"
 #include "checks.h"
 #include "dispatch/operators.h"
 #include "dispatch/signatures.h"

@@ -16,7 +16,7 @@
 #include "autograd/saved_arguments.h"
 #include "autograd/without_gil.h"
 #include "checks.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 #include "dispatch/operators.h"
 #include "dispatch/signatures.h"
 

@@ -1,4 +1,4 @@
-#include "common.h"
+#include "nn/module_parts.h"
 
 #include <torch/nn/init.h>
 

@@ -24,9 +24,9 @@ struct WithoutAutocast {
 /// A packed batch is padded with zeros up to its longest sequence. That costs products with rows
 /// that do not count, and makes every sequence's windows the same steps of one grid: the engine has
 /// no second case.
-class Layout {
+class PaddedLayout {
  public:
-  explicit Layout(const RnnArguments& args);
+  explicit PaddedLayout(const RnnArguments& args);
 
   int64_t steps() const { return steps_; }
   int64_t batch() const { return batch_; }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "arguments.h"
-#include "composite/engine.h"
+#include "composite/rnn.h"
 
 namespace elman::cuda {
 
