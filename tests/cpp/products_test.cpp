@@ -206,7 +206,8 @@ TYPED_TEST(ProductsTest, FetchingTheNextPanelChangesNothing) {
 class BFloat16ProductsTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!prefers_bfloat16_products(1000, 1000)) GTEST_SKIP() << "no products of bfloat16 here";
+    if (!prefers_bfloat16_products(bfloat16_units(), 1000, 1000))
+      GTEST_SKIP() << "no products of bfloat16 here";
   }
   void TearDown() override { release_matrix_unit(); }
 
