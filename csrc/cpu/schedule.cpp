@@ -156,6 +156,69 @@ JointSchedule schedule_joint(const StackShape& shape, const Windows& windows, in
   return joint;
 }
 
+ForwardSchedule divide_forward(const StackShape& shape, bool shares_states, ElementBytes bytes,
+                               const Threads& threads) {
+  ForwardSchedule schedule;
+  schedule.threads = threads;
+  // Where the first stage has most of the work, all threads share it better.
+  if (shape.input_size <= 2 * shape.num_layers * shape.hidden_size) {
+    constexpr int64_t kStages = 2;
+    schedule.stages = choose_stages(shape, kStages, bytes, threads);
+  }
+  if (schedule.stages.shared()) {
+    schedule.tile = std::min(stage_tile(shape), forward_tile(shape, shape.batch, bytes.computed));
+    schedule.together = shares_states ? 1 : shape.num_layers;
+    return schedule;
+  }
+  schedule.lowest = schedule_layer(shape, shape.input_size, bytes, threads);
+  if (shape.num_layers > 1)
+    schedule.upper = schedule_layer(shape, shape.features(), bytes, threads);
+  return schedule;
+}
+
+BackwardSchedule divide_backward(const StackShape& shape, const Windows& windows, int64_t layers,
+                                 bool by_lag, ElementBytes bytes, const Threads& threads) {
+  BackwardSchedule schedule;
+  schedule.threads = threads;
+  // A layer can be swept before the error that it hands down is looked at, if windows do not
+  // overlap and nobody wants to see them apart.
+  if (by_lag || !windows.disjoint()) {
+    schedule.order = BackwardSchedule::Order::kTogether;
+    schedule.joint = schedule_joint(shape, windows, layers, bytes, threads);
+    return schedule;
+  }
+  if (windows.count == 1) schedule.stages = choose_stages(shape, /*stages=*/1, bytes, threads);
+  if (schedule.stages.shared()) {
+    schedule.order = BackwardSchedule::Order::kInStages;
+    schedule.tile = stage_tile(shape);
+    return schedule;
+  }
+  schedule.sweep = schedule_sweep(shape, windows, bytes, threads);
+  return schedule;
+}
+
+/// Whether threads have work of their own, rather than wait for each other or share some products
+/// only.
+bool shares_all(const Choice& choice) {
+  return choice.division == Division::kRows || choice.division == Division::kColumns;
+}
+bool shares_all(const ForwardSchedule& schedule) {
+  return shares_all(schedule.lowest.choice) || shares_all(schedule.upper.choice);
+}
+bool shares_all(const BackwardSchedule& schedule) {
+  return shares_all(schedule.sweep.choice) || shares_all(schedule.joint.choice);
+}
+
+/// divide(threads) for the threads that a call of `flops` operations in all is worth.
+template <typename Divide>
+auto worth_waking(double flops, Threads threads, const Divide& divide) {
+  threads.small_call = flops < kWorthWaking;
+  auto schedule = divide(threads);
+  if (threads.small_call || flops >= kWorthWakingForAPart || shares_all(schedule)) return schedule;
+  threads.small_call = true;
+  return divide(threads);
+}
+
 }  // namespace
 
 int64_t Threads::for_work(double flops) const {
@@ -167,12 +230,6 @@ Alone Threads::why_one() const {
   if (count == 1) return Alone::kNumThreads;
   if (parallel_region) return Alone::kParallelRegion;
   return small_call ? Alone::kSmallCall : Alone::kLittleWork;
-}
-
-Threads Threads::for_call(double flops) const {
-  Threads threads = *this;
-  threads.small_call = flops < kWorthWaking;
-  return threads;
 }
 
 double forward_flops(const StackShape& shape) {
@@ -196,44 +253,16 @@ int64_t forward_tile(const StackShape& shape, int64_t rows, int64_t computed_byt
 
 ForwardSchedule schedule_forward(const StackShape& shape, bool shares_states, ElementBytes bytes,
                                  const Threads& found) {
-  ForwardSchedule schedule;
-  schedule.threads = found.for_call(forward_flops(shape));
-  // Where the first stage has most of the work, all threads share it better.
-  if (shape.input_size <= 2 * shape.num_layers * shape.hidden_size) {
-    constexpr int64_t kStages = 2;
-    schedule.stages = choose_stages(shape, kStages, bytes, schedule.threads);
-  }
-  if (schedule.stages.shared()) {
-    schedule.tile = std::min(stage_tile(shape), forward_tile(shape, shape.batch, bytes.computed));
-    schedule.together = shares_states ? 1 : shape.num_layers;
-    return schedule;
-  }
-  schedule.lowest = schedule_layer(shape, shape.input_size, bytes, schedule.threads);
-  if (shape.num_layers > 1)
-    schedule.upper = schedule_layer(shape, shape.features(), bytes, schedule.threads);
-  return schedule;
+  return worth_waking(forward_flops(shape), found, [&](const Threads& threads) {
+    return divide_forward(shape, shares_states, bytes, threads);
+  });
 }
 
 BackwardSchedule schedule_backward(const StackShape& shape, const Windows& windows, int64_t layers,
                                    bool by_lag, ElementBytes bytes, const Threads& found) {
-  BackwardSchedule schedule;
-  schedule.threads = found.for_call(backward_flops(shape, windows));
-  // A layer can be swept before the error that it hands down is looked at, if windows do not
-  // overlap and nobody wants to see them apart.
-  if (by_lag || !windows.disjoint()) {
-    schedule.order = BackwardSchedule::Order::kTogether;
-    schedule.joint = schedule_joint(shape, windows, layers, bytes, schedule.threads);
-    return schedule;
-  }
-  if (windows.count == 1)
-    schedule.stages = choose_stages(shape, /*stages=*/1, bytes, schedule.threads);
-  if (schedule.stages.shared()) {
-    schedule.order = BackwardSchedule::Order::kInStages;
-    schedule.tile = stage_tile(shape);
-    return schedule;
-  }
-  schedule.sweep = schedule_sweep(shape, windows, bytes, schedule.threads);
-  return schedule;
+  return worth_waking(backward_flops(shape, windows), found, [&](const Threads& threads) {
+    return divide_backward(shape, windows, layers, by_lag, bytes, threads);
+  });
 }
 
 bool prefers_dot_products(int64_t rows, int64_t k, bool beside_bfloat16) {

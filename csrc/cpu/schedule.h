@@ -16,8 +16,11 @@ namespace elman::cpu {
 /// saves, even if it waits for work.
 constexpr double kWorthAThread = 2e5;
 /// A call of fewer operations in all keeps to the calling thread: other threads may be asleep, and
-/// to wake them takes longer than they can save (docs/performance.md has the measurements).
+/// to wake them takes longer than they can save. The second bound is for calls in which they save
+/// less, since they wait for each other or share some products only. docs/performance.md has the
+/// measurements.
 constexpr double kWorthWaking = 2e6;
+constexpr double kWorthWakingForAPart = 4e6;
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -35,7 +38,7 @@ enum class Alone : int8_t {
   kNot,
   kNumThreads,      ///< there are no others
   kParallelRegion,  ///< the caller is one of several that run already
-  kSmallCall,       ///< fewer operations in the call than kWorthWaking
+  kSmallCall,       ///< too few operations in the whole call to wake another
   kLittleWork,      ///< too few operations in a layer, or between two barriers
   kIndivisible,     ///< too few rows to take some each, and W_h is too small for a team
 };
@@ -56,14 +59,12 @@ struct Choice {
 struct Threads {
   int64_t count = 1;             ///< as torch.get_num_threads()
   bool parallel_region = false;  ///< the caller is one of several that run already
-  bool small_call = false;       ///< see for_call
+  bool small_call = false;       ///< it keeps to the calling thread
 
   /// How many a piece of work of so many operations may use.
   int64_t for_work(double flops) const;
   /// Why it is one.
   Alone why_one() const;
-  /// The same threads for a call of so many operations in all.
-  Threads for_call(double flops) const;
 };
 
 /// Bytes of an element of the products' factors, and of what is computed in.

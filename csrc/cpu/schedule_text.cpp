@@ -35,14 +35,15 @@ std::string step_rows(const Choice& choice, const StackShape& shape) {
   return (shape.packed() ? "up to " : "") + counted(choice.rows, "row");
 }
 
-std::string one_thread(const Choice& choice, const StackShape& shape) {
+/// call_flops: of the whole call.
+std::string one_thread(const Choice& choice, const StackShape& shape, double call_flops) {
   switch (choice.alone) {
     case Alone::kNumThreads:
       return "one thread, as torch.get_num_threads() is 1";
     case Alone::kParallelRegion:
       return "one thread, as the call comes from inside a parallel region";
     case Alone::kSmallCall:
-      return "one thread, as the call has less than " + operations(kWorthWaking);
+      return "one thread, as " + operations(call_flops) + " are too few to wake another";
     case Alone::kLittleWork:
       return "one thread, as " + operations(choice.flops) + " at a time are too few for more";
     case Alone::kIndivisible:
@@ -85,7 +86,7 @@ std::string layer_text(const LayerSchedule& layer, const StackShape& shape) {
     if (shape.num_directions == 2) part += " of one direction";
     return parts_text(choice.threads, layer.tasks, part, "all steps");
   }
-  std::string text = one_thread(choice, shape);
+  std::string text = one_thread(choice, shape, forward_flops(shape));
   if (layer.product_threads > 1)
     text += "; " + number(layer.product_threads) + " threads share the products with W_x";
   return text;
@@ -114,7 +115,7 @@ std::string sweep_text(const SweepSchedule& sweep, const StackShape& shape,
   if (choice.alone == Alone::kIndivisible && windows.count > 1)
     return "one thread: " + counted(windows.count, "window") + " of " + part + " and a W_h of " +
            memory(choice.weight_bytes) + " are too small to divide";
-  if (!choice.shared()) return one_thread(choice, shape);
+  if (!choice.shared()) return one_thread(choice, shape, backward_flops(shape, windows));
   if (shape.num_directions == 2) part += " of one direction";
   if (windows.count == 1) return parts_text(choice.threads, sweep.tasks, part, "all steps");
   const bool even = windows.count % sweep.group == 0;
@@ -134,7 +135,7 @@ std::string joint_text(const JointSchedule& joint, const StackShape& shape,
       return number(choice.threads) + " threads share " + counted(joint.group, "window") +
              " at a time and meet after each lag: " + rows_of_part(shape, 1) + of;
     default:
-      return one_thread(choice, shape);
+      return one_thread(choice, shape, backward_flops(shape, windows));
   }
 }
 

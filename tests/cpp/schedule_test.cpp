@@ -55,7 +55,7 @@ TEST(Schedule, ForwardTable) {
        1,
        "one thread, as the call comes from inside a parallel region"},
       {stack(100, 1, 64, 64), kTwo, Division::kOneThread, 1,
-       "one thread, as the call has less than 2 million operations"},
+       "one thread, as 1.6 million operations are too few to wake another"},
       {stack(40, 3, 100, 120), kFour, Division::kOneThread, 1,
        "one thread: 3 rows and a W_h of 56 KiB are too small to divide; 3 threads share the "
        "products "
@@ -86,7 +86,9 @@ TEST(Schedule, ForwardTable) {
        "4 threads, 1 row: the products with W_x and the recurrence of 3 layers, each 24 steps "
        "behind the one before"},
       {stack(2, 2, 1000, 64, 2), kTwo, Division::kOneThread, 1,
-       "one thread, as the call has less than 2 million operations"},
+       "one thread, as 0.61 million operations are too few to wake another"},
+      {stack(200, 1, 64, 64), kTwo, Division::kOneThread, 1,
+       "one thread, as 3.3 million operations are too few to wake another"},
       {stack(4, 8, 2000, 32, 2), kTwo, Division::kRows, 2,
        "first layer: each of 2 threads takes 4 rows through all steps; then: one thread, as 0.13 "
        "million operations at a time are too few for more"},
@@ -113,7 +115,9 @@ TEST(Schedule, BackwardTable) {
   const std::vector<BackwardCase> cases{
       {stack(100, 32, 128, 128), 0, 0, {1}, "one thread, as torch.get_num_threads() is 1"},
       {stack(50, 1, 64, 64), 0, 0, kTwo,
-       "one thread, as the call has less than 2 million operations"},
+       "one thread, as 1.2 million operations are too few to wake another"},
+      {stack(100, 1, 64, 64), 0, 0, kTwo,
+       "one thread, as 2.5 million operations are too few to wake another"},
       {stack(100, 32, 128, 128), 0, 0, kTwo, "each of 2 threads takes 16 rows through all steps"},
       {stack(100, 256, 128, 128), 0, 0, kTwo,
        "2 threads take 4 parts by turns, each 64 rows, through all steps"},
@@ -135,7 +139,7 @@ TEST(Schedule, BackwardTable) {
       {stack(100, 2, 64, 64), 1, 20, kTwo,
        "2 threads share 64 windows at a time and meet after each lag: 2 rows, of 100 windows of 20 "
        "steps"},
-      {stack(100, 2, 16, 16), 1, 20, kTwo,
+      {stack(400, 2, 16, 16), 1, 20, kTwo,
        "one thread, as 0.066 million operations at a time are "
        "too few for more"},
   };
@@ -174,18 +178,27 @@ TEST(Schedule, BytesOfTheFactorsDecideAboutTeams) {
 }
 
 TEST(Schedule, SmallCallsWakeNobodyAndLargerOnesDo) {
-  // 2 * 16 * 64 * 128 operations a step.
-  const auto steps = static_cast<int64_t>(kWorthWaking / (2.0 * 16 * 64 * 128));
-  const auto threads_of = [&](int64_t count) {
-    return schedule_forward(stack(count, 16, 64, 64), false, kFloat, kTwo).lowest.choice.threads;
+  const auto schedule_of = [](int64_t steps, int64_t batch) {
+    return schedule_forward(stack(steps, batch, 64, 64), false, kFloat, kTwo);
   };
-  EXPECT_EQ(threads_of(steps), 1);
-  EXPECT_EQ(threads_of(steps + 1), 2);
-  const Threads small = kTwo.for_call(kWorthWaking - 1);
+  const double step = 2.0 * 64 * 128;  // operations of a row
+  const auto steps = static_cast<int64_t>(kWorthWaking / (16 * step));
+  EXPECT_EQ(schedule_of(steps, 16).lowest.choice.threads, 1);
+  EXPECT_EQ(schedule_of(steps + 1, 16).lowest.choice.threads, 2);
+  // A single row is run in stages, which wait for each other.
+  const auto more_steps = static_cast<int64_t>(kWorthWakingForAPart / step);
+  EXPECT_FALSE(schedule_of(more_steps, 1).stages.shared());
+  EXPECT_TRUE(schedule_of(more_steps + 1, 1).stages.shared());
+  EXPECT_TRUE(schedule_of(more_steps, 1).threads.small_call);
+}
+
+TEST(Schedule, WorkInsideOfACallIsSharedFromLessOn) {
+  const Threads small{8, false, /*small_call=*/true};
   EXPECT_EQ(small.for_work(1e12), 1);
   EXPECT_EQ(small.why_one(), Alone::kSmallCall);
-  EXPECT_EQ(kTwo.for_call(kWorthWaking).for_work(2 * kWorthAThread), 2);
-  EXPECT_EQ(kTwo.for_call(kWorthWaking).for_work(2 * kWorthAThread - 1), 1);
+  EXPECT_EQ(kTwo.for_work(2 * kWorthAThread), 2);
+  EXPECT_EQ(kTwo.for_work(2 * kWorthAThread - 1), 1);
+  EXPECT_EQ((Threads{8, /*parallel_region=*/true}.for_work(1e12)), 1);
 }
 
 TEST(Schedule, AnEmptyBatchIsDoneByOneThread) {

@@ -103,9 +103,13 @@ def test_how_threads_divide_a_call(threads, rnn, size, forward, backward):
 
 def test_small_calls_stay_on_their_thread(threads):
     threads(2)
-    for module, size in ((elman.RNN(3, 4), (5, 2, 3)), (elman.RNNCell(64, 64), (8, 64))):
-        small = "one thread, as the call has less than 2 million operations"
-        assert divisions(module, torch.randn(size)) == (small, small)
+    for module, size, forward, backward in (
+        (elman.RNN(64, 64), (100, 1, 64), 1.6, 2.5),
+        (elman.RNNCell(64, 64), (8, 64), 0.13, 0.2),
+    ):
+        small = "one thread, as {} million operations are too few to wake another"
+        found = divisions(module, torch.randn(size))
+        assert found == (small.format(forward), small.format(backward))
 
 
 def test_packed_sequences_are_divided_by_their_steps(threads):
