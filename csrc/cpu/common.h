@@ -48,9 +48,13 @@ inline bool& keeps_to_one_thread() {
   return keeps;
 }
 
+/// Whether other threads count as awake. Tests set it, since their calls are small.
+inline std::atomic<bool> threads_are_awake{false};
+
 /// The threads that the calling one may use.
 inline Threads available_threads() {
-  return {at::get_num_threads(), at::in_parallel_region(), keeps_to_one_thread()};
+  return {at::get_num_threads(), at::in_parallel_region(), keeps_to_one_thread(),
+          threads_are_awake.load(std::memory_order_relaxed)};
 }
 
 /// Makes them those of a call's schedule, in all that the call does.

@@ -212,6 +212,7 @@ bool shares_all(const BackwardSchedule& schedule) {
 /// divide(threads) for the threads that a call of `flops` operations in all is worth.
 template <typename Divide>
 auto worth_waking(double flops, Threads threads, const Divide& divide) {
+  if (threads.awake) return divide(threads);
   threads.small_call = flops < kWorthWaking;
   auto schedule = divide(threads);
   if (threads.small_call || flops >= kWorthWakingForAPart || shares_all(schedule)) return schedule;

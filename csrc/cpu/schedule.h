@@ -60,6 +60,7 @@ struct Threads {
   int64_t count = 1;             ///< as torch.get_num_threads()
   bool parallel_region = false;  ///< the caller is one of several that run already
   bool small_call = false;       ///< it keeps to the calling thread
+  bool awake = false;            ///< there are no small calls: nobody has to be woken
 
   /// How many a piece of work of so many operations may use.
   int64_t for_work(double flops) const;

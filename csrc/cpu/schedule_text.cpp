@@ -154,7 +154,7 @@ std::string describe(const ForwardSchedule& schedule, const StackShape& shape) {
                              counted(schedule.tile, "step") + " behind";
     return by_layer(shape, stages, text);
   }
-  const std::string lowest = layer_text(schedule.lowest, shape);
+  std::string lowest = layer_text(schedule.lowest, shape);
   if (shape.num_layers == 1) return lowest;
   const std::string upper = layer_text(schedule.upper, shape);
   if (lowest == upper) return by_layer(shape, schedule.lowest.choice, lowest);

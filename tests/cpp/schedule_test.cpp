@@ -190,6 +190,10 @@ TEST(Schedule, SmallCallsWakeNobodyAndLargerOnesDo) {
   EXPECT_FALSE(schedule_of(more_steps, 1).stages.shared());
   EXPECT_TRUE(schedule_of(more_steps + 1, 1).stages.shared());
   EXPECT_TRUE(schedule_of(more_steps, 1).threads.small_call);
+  // Where threads are awake they share less.
+  const Threads awake{2, false, false, /*awake=*/true};
+  EXPECT_EQ(schedule_forward(stack(steps, 16, 64, 64), false, kFloat, awake).lowest.choice.threads,
+            2);
 }
 
 TEST(Schedule, WorkInsideOfACallIsSharedFromLessOn) {
