@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/schedule.h"
 #include "kernel_testing.h"
 
 namespace elman::cpu {
