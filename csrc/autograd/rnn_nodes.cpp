@@ -19,6 +19,7 @@
 #include "composite/rnn.h"
 #include "dispatch/operators.h"
 #include "dispatch/signatures.h"
+#include "requires_grad.h"
 
 namespace elman {
 namespace {
@@ -200,11 +201,6 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
 
   void release_variables() override { each_saved(*this, kRelease); }
 };
-
-bool any_requires_grad(const RnnArguments& args) {
-  return args.with_gradient(
-      [](const auto&... tensors) { return torch::autograd::compute_requires_grad(tensors...); });
-}
 
 template <typename Tensors>
 bool has_tangent(const Tensors& tensors) {

@@ -6,8 +6,8 @@
 #include "cpu/gradients.h"
 #include "cpu/right_factor.h"
 #include "cpu/rnn.h"
+#include "cpu/schedule.h"
 #include "cpu/sweep.h"
-#include "cpu/wavefront.h"
 
 namespace elman::cpu {
 namespace {
@@ -23,18 +23,18 @@ class StackSweep {
       : stack_(stack), shape_(stack.shape), layer_size_(shape_.rows() * shape_.features()) {}
 
   void run() {
-    if (!sweeps_by_layer()) return run_together(/*threads=*/1);
-    const int64_t threads =
-        stack_.windows.count == 1 ? wavefront_threads<P>(shape_, /*stages=*/1) : 1;
-    if (threads > 1) return run_together(threads);
-    run_by_layer();
+    const BackwardSchedule schedule =
+        schedule_backward(shape_, stack_.windows, shape_.num_layers - lowest_wanted(),
+                          stack_.lag_norms != nullptr, element_bytes<S, P>(), available_threads());
+    const CallThreads call_threads(schedule.threads);
+    if (schedule.order == BackwardSchedule::Order::kByLayer) {
+      run_by_layer(schedule.sweep);
+    } else {
+      run_together(schedule);
+    }
   }
 
  private:
-  /// Whether a layer can be swept before the error that it hands down is looked at: if windows do
-  /// not overlap, and nobody wants to see them apart.
-  bool sweeps_by_layer() const { return stack_.windows.disjoint() && stack_.lag_norms == nullptr; }
-
   int64_t index(int64_t layer, int64_t direction) const {
     return layer * shape_.num_directions + direction;
   }
@@ -119,9 +119,16 @@ class StackSweep {
     return false;
   }
 
+  /// Layers below it are not asked for anything.
+  int64_t lowest_wanted() const {
+    int64_t lowest = shape_.num_layers - 1;
+    while (lowest > 0 && wanted_below(lowest)) --lowest;
+    return lowest;
+  }
+
   /// Windows that do not overlap: a step's window is known from the step, so that a layer is swept
   /// through all its lags before its error is handed down, by one product for all steps.
-  void run_by_layer() {
+  void run_by_layer(const SweepSchedule& schedule) {
     const int64_t directions = shape_.num_directions, hidden = shape_.hidden_size;
     // [T, B, D*H], what arrives at the layer being swept, replaced by its Delta as it is swept, and
     // that by what arrives at the layer below.
@@ -137,7 +144,7 @@ class StackSweep {
             sweep_cell(layer, d, weight_hh[d], delta.get() + d * hidden, from(errors, d * hidden)));
         if (layer < shape_.num_layers - 1) cells[d].grad_h = cells[d].delta;
       }
-      sweep_disjoint(shape_, stack_.windows, cells);
+      sweep_disjoint(shape_, stack_.windows, schedule, cells);
       for (int64_t d = 0; d < directions; ++d)
         finish_cell<S, P>(stack_, {layer, d, cells[d].delta, cells[d].errors, weight_hh[d]});
       if (!wanted_below(layer)) return;
@@ -151,19 +158,19 @@ class StackSweep {
 
   /// In one direction. Windows that overlap, or deltas wanted by lag: the layers go through the
   /// lags together, since a step's error belongs to several windows and must not be mixed before it
-  /// is handed down. Otherwise the layers follow each other on `threads` threads.
-  void run_together(int64_t threads) {
+  /// is handed down. In stages, the layers follow each other on several threads.
+  void run_together(const BackwardSchedule& schedule) {
+    const bool in_stages = schedule.order == BackwardSchedule::Order::kInStages;
     const int64_t layers = shape_.num_layers, hidden = shape_.hidden_size;
     const Buffer<C> delta(layers * layer_size_);
     const Buffer<C> errors(need_errors() ? layers * layer_size_ : 0);
-    if (!sweeps_by_layer()) {
+    if (!in_stages) {
       std::fill_n(delta.get(), layers * layer_size_, C(0));
       if (need_errors()) std::fill_n(errors.get(), layers * layer_size_, C(0));
     }
     std::vector<RightFactor<S, P>> weight_hh, weight_ih;
-    int64_t lowest = layers - 1;  // layers below it are not asked for anything
+    const int64_t lowest = lowest_wanted();
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
-      if (wanted(layer) || wanted_below(layer)) lowest = layer;
       weight_hh.push_back(weight_hh_factor(layer, 0));
       weight_ih.push_back(layer > 0
                               ? right_factor(stack_.cells[layer].weight_ih, hidden,
@@ -180,10 +187,10 @@ class StackSweep {
         cells[i].mask = mask_below<S>(stack_, layer + 1);
       }
     }
-    if (sweeps_by_layer()) {
-      sweep_wavefront(shape_, cells, threads);
+    if (in_stages) {
+      sweep_wavefront(shape_, cells, schedule.stages.threads, schedule.tile);
     } else {
-      sweep_joint(shape_, stack_.windows, cells, stack_.lag_norms);
+      sweep_joint(shape_, stack_.windows, schedule.joint, cells, stack_.lag_norms);
     }
     for (int64_t layer = layers - 1; layer >= lowest; --layer) {
       const int64_t i = layers - 1 - layer;
@@ -220,8 +227,9 @@ class StackSweep {
 template <typename S>
 void rnn_backward(const StackBackward& stack) {
   const int64_t rows = stack.windows.count * stack.shape.batch;
-  with_factors<S>([&] { return prefers_bfloat16_products(rows, stack.shape.hidden_size); },
-                  [&](auto factor) { StackSweep<S, decltype(factor)>(stack).run(); });
+  with_factors<S>(
+      [&] { return prefers_bfloat16_products(bfloat16_units(), rows, stack.shape.hidden_size); },
+      [&](auto factor) { StackSweep<S, decltype(factor)>(stack).run(); });
 }
 
 template void rnn_backward<double>(const StackBackward&);

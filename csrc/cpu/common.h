@@ -8,11 +8,10 @@
 #include <cstdint>
 
 #include "cpu/parallel.h"
+#include "cpu/schedule.h"
 #include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Asks for huge pages under large fresh memory, where the system grants them on request: each page
 /// is a fault at its first use, and with pages of 4 KiB these faults take up to a tenth of a large
@@ -54,14 +53,37 @@ class Buffer {
   c10::DataPtr data_;
 };
 
-/// Below this many floating point operations a second thread costs more than it saves.
-constexpr double kWorthAThread = 2e5;
+/// Whether the call that this thread is in keeps to it.
+inline bool& keeps_to_one_thread() {
+  thread_local bool keeps = false;
+  return keeps;
+}
+
+/// Whether other threads count as awake. Tests set it, since their calls are small.
+inline std::atomic<bool> threads_are_awake{false};
+
+/// The threads that the calling one may use.
+inline Threads available_threads() {
+  return {at::get_num_threads(), at::in_parallel_region(), keeps_to_one_thread(),
+          threads_are_awake.load(std::memory_order_relaxed)};
+}
+
+/// Makes them those of a call's schedule, in all that the call does.
+class CallThreads {
+ public:
+  explicit CallThreads(const Threads& threads) : before_(keeps_to_one_thread()) {
+    keeps_to_one_thread() = threads.small_call;
+  }
+  ~CallThreads() { keeps_to_one_thread() = before_; }
+  CallThreads(const CallThreads&) = delete;
+  CallThreads& operator=(const CallThreads&) = delete;
+
+ private:
+  const bool before_;
+};
 
 /// How many threads a piece of work of `flops` operations may use.
-inline int64_t threads_for(double flops) {
-  if (flops < 2 * kWorthAThread || at::in_parallel_region()) return 1;
-  return at::get_num_threads();
-}
+inline int64_t threads_for(double flops) { return available_threads().for_work(flops); }
 
 /// A thread's work with the matrix unit, which it releases where that ends, by an exception too.
 struct MatrixUnitUse {
@@ -70,11 +92,10 @@ struct MatrixUnitUse {
   ~MatrixUnitUse() { release_matrix_unit(); }
 };
 
-/// Calls run(i) for i = 0 ... tasks-1, on several threads if `flops` in total are worth it. A
-/// thread that is done takes the next task, since tasks may differ in size and cores in speed.
+/// Calls run(i) for i = 0 ... tasks-1 on so many threads. A thread that is done takes the next
+/// task, since tasks may differ in size and cores in speed.
 template <typename Run>
-void parallel_tasks(int64_t tasks, double flops, const Run& run) {
-  const int64_t threads = tasks == 1 ? 1 : std::min(tasks, threads_for(flops));
+void share_tasks(int64_t tasks, int64_t threads, const Run& run) {
   if (threads == 1) {
     const MatrixUnitUse use;
     for (int64_t i = 0; i < tasks; ++i) run(i);
@@ -85,6 +106,12 @@ void parallel_tasks(int64_t tasks, double flops, const Run& run) {
     const MatrixUnitUse use;
     for (int64_t i = next++; i < tasks; i = next++) run(i);
   });
+}
+
+/// The same on several threads if `flops` operations in all are worth it.
+template <typename Run>
+void parallel_tasks(int64_t tasks, double flops, const Run& run) {
+  share_tasks(tasks, tasks == 1 ? 1 : std::min(tasks, threads_for(flops)), run);
 }
 
 /// Calls run(first column, columns) for the pieces of `width` columns that `columns` columns fall

@@ -23,6 +23,12 @@ void with_factors(const Prefers& prefers_bfloat16, const Run& run) {
   run(compute_t<S>());
 }
 
+/// What the schedule is told of the types S and P.
+template <typename S, typename P>
+constexpr ElementBytes element_bytes() {
+  return {sizeof(P), sizeof(compute_t<S>)};
+}
+
 /// to[rows, n] = x[rows, n], times mask[rows, n] if there is one, as factors of type P, with zeros
 /// in the columns n ... padded_n. n is at most kPanelColumns.
 template <typename S, typename P>

@@ -7,6 +7,7 @@
 #include "cpu/forward_rows.h"
 #include "cpu/rnn.h"
 #include "cpu/row_block.h"
+#include "cpu/schedule.h"
 #include "cpu/team.h"
 #include "cpu/wavefront.h"
 
@@ -15,30 +16,21 @@ namespace {
 
 /// Runs one layer, in its one or two directions.
 template <typename S, typename P>
-void run_layer(const ForwardLayer<S, P>& layer) {
+void run_layer(const ForwardLayer<S, P>& layer, const LayerSchedule& schedule) {
   const StackShape& shape = layer.shape();
-  const int64_t directions = layer.cells().size(), hidden = shape.hidden_size;
-  const double flops = 2.0 * shape.rows() * hidden * (layer.input_size() + hidden) * directions;
-  const int64_t threads = threads_for(flops);
-  const int64_t members = team_size<P>(threads, shape.batch, hidden);
-  if (members > 1) {
+  const int64_t hidden = shape.hidden_size, threads = schedule.choice.threads;
+  if (schedule.choice.division == Division::kColumns) {
     const double step_flops = 2.0 * shape.batch * hidden * hidden;
     for (const ForwardCell<S, P>& cell : layer.cells()) {
-      const ForwardRows<S, P> rows(layer, cell, {0, shape.batch}, {/*alone=*/false, members});
-      run_team<P>(members, hidden, step_flops, [&](const Member& member) { rows.run(member); });
+      const ForwardRows<S, P> rows(layer, cell, {0, shape.batch}, {/*alone=*/false, threads});
+      run_team<P>(threads, hidden, step_flops, [&](const Member& member) { rows.run(member); });
     }
     return;
   }
-  // Rows of the batch are independent, so each thread takes some rows (of one direction) through
-  // the whole sequence, without a barrier. At least two rows to a task: a single row does not fill
-  // the product's kernel.
-  const int64_t splits =
-      std::max<int64_t>(1, std::min(ceil_div(threads, directions), shape.batch / 2));
-  const std::vector<BatchRange> ranges = split_batch(shape, splits);
-  const int64_t tasks = splits * directions;
-  parallel_tasks(tasks, flops, [&](int64_t task) {
-    ForwardRows<S, P>(layer, layer.cells()[task / splits], ranges[task % splits],
-                      {/*alone=*/tasks == 1})
+  const std::vector<BatchRange> ranges = split_batch(shape, schedule.splits);
+  share_tasks(schedule.tasks, threads, [&](int64_t task) {
+    ForwardRows<S, P>(layer, layer.cells()[task / schedule.splits], ranges[task % schedule.splits],
+                      {/*alone=*/schedule.tasks == 1})
         .run(alone(hidden));
   });
 }
@@ -51,30 +43,22 @@ bool shares_states(const StackForward& stack) {
   return false;
 }
 
-/// A stage for each layer's products with W_x and one for its recurrence.
-constexpr int64_t kStages = 2;
-
-/// How many threads should run the stack in stages, if not one. Where the first stage has most of
-/// the work, all threads share it better.
-template <typename P>
-int64_t stage_threads(const StackShape& shape) {
-  if (shape.input_size > 2 * shape.num_layers * shape.hidden_size) return 1;
-  return wavefront_threads<P>(shape, kStages);
-}
-
 /// Runs the layers [first, end) in stages, each some tiles of steps behind the one before.
 template <typename S, typename P>
-void run_in_stages(const StackForward& stack, int64_t first, int64_t end, int64_t threads) {
+void run_in_stages(const StackForward& stack, const ForwardSchedule& schedule, int64_t first,
+                   int64_t end) {
+  constexpr int64_t kStages = 2;  // a layer's products with W_x, and its recurrence
   const StackShape& shape = stack.shape;
   std::deque<ForwardLayer<S, P>> prepared;
   std::deque<ForwardRows<S, P>> rows;
   for (int64_t layer = first; layer < end; ++layer) {
     prepared.emplace_back(stack, layer);
     rows.emplace_back(prepared.back(), prepared.back().cells()[0], BatchRange{0, shape.batch},
-                      Schedule{/*alone=*/false, /*members=*/1, wavefront_tile(shape), kTilesAhead});
+                      Sharing{/*alone=*/false, /*members=*/1, schedule.tile, kTilesAhead});
   }
   std::vector<typename ForwardRows<S, P>::Carried> carried(rows.size());
-  run_wavefront(kStages * rows.size(), rows[0].tiles(), threads, [&](int64_t stage, int64_t tile) {
+  const int64_t stages = kStages * static_cast<int64_t>(rows.size());
+  run_wavefront(stages, rows[0].tiles(), schedule.stages.threads, [&](int64_t stage, int64_t tile) {
     const int64_t i = stage / kStages;
     Member everything = alone(shape.hidden_size);
     if (stage % kStages == 0) {
@@ -87,15 +71,17 @@ void run_in_stages(const StackForward& stack, int64_t first, int64_t end, int64_
 
 template <typename S, typename P>
 void run_stack(const StackForward& stack) {
+  const ForwardSchedule schedule = schedule_forward(stack.shape, shares_states(stack),
+                                                    element_bytes<S, P>(), available_threads());
+  const CallThreads call_threads(schedule.threads);
   const int64_t layers = stack.shape.num_layers;
-  const int64_t threads = stage_threads<P>(stack.shape);
-  if (threads > 1) {
-    const int64_t together = shares_states(stack) ? 1 : layers;
-    for (int64_t layer = 0; layer < layers; layer += together)
-      run_in_stages<S, P>(stack, layer, layer + together, threads);
+  if (schedule.stages.shared()) {
+    for (int64_t layer = 0; layer < layers; layer += schedule.together)
+      run_in_stages<S, P>(stack, schedule, layer, layer + schedule.together);
     return;
   }
-  for (int64_t layer = 0; layer < layers; ++layer) run_layer(ForwardLayer<S, P>(stack, layer));
+  for (int64_t layer = 0; layer < layers; ++layer)
+    run_layer(ForwardLayer<S, P>(stack, layer), schedule.layer(layer));
 }
 
 }  // namespace
@@ -104,7 +90,10 @@ template <typename S>
 void rnn_forward(const StackForward& stack) {
   const StackShape& shape = stack.shape;
   with_factors<S>(
-      [&] { return prefers_bfloat16_forward(shape.batch, shape.rows(), shape.hidden_size); },
+      [&] {
+        return prefers_bfloat16_forward(bfloat16_units(), shape.batch, shape.rows(),
+                                        shape.hidden_size);
+      },
       [&](auto factor) { run_stack<S, decltype(factor)>(stack); });
 }
 

@@ -12,9 +12,9 @@
 
 namespace elman::cpu {
 
-/// How a run of rows goes with what other threads do meanwhile.
-struct Schedule {
-  bool alone = false;            ///< nothing else, so that all share the products with W_x
+/// What a run of rows shares with other threads.
+struct Sharing {
+  bool alone = false;            ///< nothing runs beside it: all share the products with W_x
   int64_t members = 1;           ///< they share each step
   int64_t max_tile = INT64_MAX;  ///< steps of a tile, at most
   int64_t tiles_ahead = 1;       ///< tiles that may be projected before the first is advanced
@@ -31,7 +31,7 @@ class ForwardRows {
   using C = compute_t<S>;
 
   ForwardRows(const ForwardLayer<S, P>& layer, const ForwardCell<S, P>& cell, BatchRange range,
-              const Schedule& schedule)
+              const Sharing& sharing)
       : layer_(layer),
         shape_(layer.shape()),
         cell_(cell),
@@ -41,17 +41,15 @@ class ForwardRows {
         ld_(kInPlace ? stride_ : hidden_),
         carried_ld_(kDirect ? stride_ : hidden_),
         whole_(range.size() == shape_.batch),
-        schedule_(schedule),
-        tile_(std::clamp<int64_t>(
-            kTileBytes / std::max<int64_t>(1, range.size() * hidden_ * sizeof(C)), 1,
-            std::min(shape_.steps, schedule.max_tile))),
+        sharing_(sharing),
+        tile_(std::min(forward_tile(shape_, range.size(), sizeof(C)), sharing.max_tile)),
         x_buffer_(layer.reads_x_directly()
                       ? 0
-                      : schedule.members * tile_ * range.size() * layer.input_size()),
-        scratch_(kInPlace ? 0 : schedule.tiles_ahead * tile_ * range.size() * hidden_),
+                      : sharing.members * tile_ * range.size() * layer.input_size()),
+        scratch_(kInPlace ? 0 : sharing.tiles_ahead * tile_ * range.size() * hidden_),
         last_of_tile_(kDirect ? 0 : range.size() * hidden_),
         hx_buffer_(copies_hx() ? range.size() * hidden_ : 0),
-        entering_(layer.reset() != nullptr ? schedule.members * range.size() * hidden_ : 0),
+        entering_(layer.reset() != nullptr ? sharing.members * range.size() * hidden_ : 0),
         hx_(reads_initial() ? initial_states() : nullptr),
         leaky_(shape_, cell, range),
         is_plain_(!leaky_.exist() && cell.p == nullptr) {}
@@ -83,7 +81,7 @@ class ForwardRows {
     P* const buffer = x_buffer_.get() + member.index * tile_ * slot;
     if (whole_) {  // the steps' rows follow each other
       const int64_t first = shape_.offset(tile.t0), rows = shape_.offset(tile.t1) - first;
-      const int64_t block = schedule_.alone ? kSharedRows : rows;
+      const int64_t block = sharing_.alone ? kSharedRows : rows;
       const double flops = 2.0 * rows * layer_.input_size() * hidden_;
       parallel_tasks(ceil_div(rows, block), flops, [&](int64_t task) {
         const int64_t row = task * block, count = std::min(block, rows - row);
@@ -140,10 +138,6 @@ class ForwardRows {
   static constexpr bool kDirect = ForwardLayer<S, P>::kDirect;
   /// Unless the next step reads the states as they are stored, it is to see what is stored.
   static constexpr bool kTakeBack = !kDirect;
-  /// Bytes of pre-activations that are made at a time, to stay in the second-level cache.
-  static constexpr int64_t kTileBytes = 128 * 1024;
-  /// Rows of the product with W_x that a thread takes where all share it.
-  static constexpr int64_t kSharedRows = 48;
 
   int64_t time(int64_t step) const { return cell_.reverse ? shape_.steps - 1 - step : step; }
   int64_t alive(int64_t t) const { return range_.alive(shape_, t); }
@@ -166,7 +160,7 @@ class ForwardRows {
     const int64_t t0 = std::min(time(begin), time(end - 1));
     C* const scratch =
         kInPlace ? nullptr
-                 : scratch_.get() + index % schedule_.tiles_ahead * tile_ * range_.size() * hidden_;
+                 : scratch_.get() + index % sharing_.tiles_ahead * tile_ * range_.size() * hidden_;
     return {begin, end, t0, t0 + end - begin, scratch};
   }
 
@@ -317,7 +311,7 @@ class ForwardRows {
   const int64_t ld_;          ///< distance of the rows computed in
   const int64_t carried_ld_;  ///< distance of the rows that the next step reads
   const bool whole_;          ///< all rows of the batch
-  const Schedule schedule_;
+  const Sharing sharing_;
   const int64_t tile_;            ///< steps
   const Buffer<P> x_buffer_;      ///< each member's input of a tile, if it is not read directly
   const Buffer<C> scratch_;       ///< the tiles' states as C, if they are not computed in place;

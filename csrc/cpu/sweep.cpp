@@ -11,15 +11,6 @@
 namespace elman::cpu {
 namespace {
 
-/// Rows that a block should have: enough for the products to run at full speed, few enough for the
-/// cache.
-constexpr int64_t kBlockRows = 64;
-
-double sweep_flops(const StackShape& shape, const Windows& windows, int64_t cells) {
-  const double steps = static_cast<double>(windows.count) * windows.k2 / shape.steps;
-  return 2.0 * steps * shape.rows() * shape.hidden_size * shape.hidden_size * cells;
-}
-
 /// The norms of the deltas, summed so that neither threads nor blocks show: for each row of the
 /// batch over the windows in their order, then over the rows.
 class LagNorms {
@@ -59,67 +50,43 @@ class LagNorms {
 
 /// Every block runs through all its lags by itself, without a barrier, or by a team.
 template <typename S, typename P>
-void sweep_disjoint(const StackShape& shape, const Windows& windows,
+void sweep_disjoint(const StackShape& shape, const Windows& windows, const SweepSchedule& schedule,
                     const std::vector<SweepCell<S, P>>& cells) {
   if (shape.batch == 0) return;
-  const int64_t batch = shape.batch, directions = cells.size();
-  const double flops = sweep_flops(shape, windows, directions);
-  const int64_t threads = threads_for(flops), hidden = shape.hidden_size;
-  const int64_t group = std::clamp<int64_t>(kBlockRows / batch, 1, windows.count);
-  const int64_t groups = ceil_div(windows.count, group);
-  const int64_t members = team_size<P>(threads, windows.count * batch, hidden);
-  // The batch is split where its rows are many, or where there are too few windows for the threads.
-  const int64_t sharing = members > 1 ? 1 : threads;
-  const int64_t splits = std::clamp<int64_t>(
-      std::max(ceil_div(sharing, groups * directions), ceil_div(batch, kBlockRows)), 1,
-      std::max<int64_t>(1, batch / 2));
-  const std::vector<BatchRange> ranges = split_batch(shape, splits);
-  const auto with_block = [&](int64_t task, const auto& run) {
-    const int64_t m0 = task / splits % groups * group;
-    const std::vector<SweepCell<S, P>> cell{cells[task / (groups * splits)]};
-    run(SweepRows<S, P>(shape, windows, cell, m0, std::min(m0 + group, windows.count),
-                        ranges[task % splits]),
-        cell);
+  const int64_t hidden = shape.hidden_size, threads = schedule.choice.threads;
+  const std::vector<BatchRange> ranges = split_batch(shape, schedule.splits);
+  const auto run_block = [&](int64_t task, const auto& run) {
+    const int64_t m0 = task / schedule.splits % schedule.groups * schedule.group;
+    const int64_t m1 = std::min(m0 + schedule.group, windows.count);
+    const std::vector<SweepCell<S, P>> cell{cells[task / (schedule.groups * schedule.splits)]};
+    const SweepRows<S, P> rows(shape, windows, cell, m0, m1, ranges[task % schedule.splits]);
+    run([&](const Member& member) { rows.run(cell, member); });
   };
-  const int64_t tasks = directions * groups * splits;
-  if (members > 1) {
-    const double step_flops = flops / static_cast<double>(tasks * windows.k2);
-    for (int64_t task = 0; task < tasks; ++task) {
-      with_block(task, [&](const SweepRows<S, P>& rows, const std::vector<SweepCell<S, P>>& cell) {
-        run_team<P>(members, hidden, step_flops,
-                    [&](const Member& member) { rows.run(cell, member); });
-      });
-    }
+  if (schedule.choice.division == Division::kColumns) {
+    for (int64_t task = 0; task < schedule.tasks; ++task)
+      run_block(task,
+                [&](const auto& run) { run_team<P>(threads, hidden, schedule.step_flops, run); });
     return;
   }
-  parallel_tasks(tasks, flops, [&](int64_t task) {
-    with_block(task, [&](const SweepRows<S, P>& rows, const std::vector<SweepCell<S, P>>& cell) {
-      rows.run(cell, alone(hidden));
-    });
-  });
+  share_tasks(schedule.tasks, threads,
+              [&](int64_t task) { run_block(task, [&](const auto& run) { run(alone(hidden)); }); });
 }
 
-/// Several windows add to the same Delta_t, at different lags. Each thread takes rows of the batch
-/// through all windows if there are enough rows; if not, the threads share the windows and meet
-/// after each lag. Either way Delta_t is summed in the same order: by groups of windows, then by
-/// lag.
+/// Several windows add to the same Delta_t, at different lags. However they are divided, Delta_t is
+/// summed in the same order: by groups of windows, then by lag.
 template <typename S, typename P>
-void sweep_joint(const StackShape& shape, const Windows& windows,
+void sweep_joint(const StackShape& shape, const Windows& windows, const JointSchedule& schedule,
                  const std::vector<SweepCell<S, P>>& cells, double* lag_norms) {
-  const int64_t batch = shape.batch, layers = cells.size();
+  const int64_t batch = shape.batch, layers = cells.size(), group = schedule.group;
   LagNorms norms(layers, windows.k2, batch, lag_norms);
   if (batch == 0) return norms.finish();
-  const double flops = sweep_flops(shape, windows, layers);
-  const int64_t group = std::clamp<int64_t>(2 * kBlockRows / batch, 1, windows.count);
-  const int64_t threads = threads_for(flops);
   const auto for_groups = [&](const auto& run) {
     for (int64_t m0 = 0; m0 < windows.count; m0 += group)
       run(m0, std::min(m0 + group, windows.count));
   };
-  if (threads == 1 || batch >= 2 * threads) {
-    const int64_t splits = std::max(threads, ceil_div(batch, kBlockRows));
-    const std::vector<BatchRange> ranges = split_batch(shape, splits);
-    parallel_tasks(splits, flops, [&](int64_t part) {
+  if (!schedule.shares_windows) {
+    const std::vector<BatchRange> ranges = split_batch(shape, schedule.splits);
+    share_tasks(schedule.splits, schedule.choice.threads, [&](int64_t part) {
       for_groups([&](int64_t m0, int64_t m1) {
         SweepRows<S, P> rows(shape, windows, cells, m0, m1, ranges[part], norms.wanted());
         Member everything = alone(shape.hidden_size);
@@ -132,7 +99,7 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
     return norms.finish();
   }
   for_groups([&](int64_t m0, int64_t m1) {
-    const int64_t splits = std::min(threads, m1 - m0);
+    const int64_t splits = std::min(schedule.splits, m1 - m0);
     std::vector<SweepRows<S, P>> blocks;
     blocks.reserve(splits);
     for (int64_t part = 0; part < splits; ++part) {
@@ -140,9 +107,8 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
                           m0 + (m1 - m0) * (part + 1) / splits, BatchRange{0, batch},
                           norms.wanted());
     }
-    const double lag_flops = flops * (m1 - m0) / windows.count / windows.k2;
     for (int64_t j = 0; j < windows.k2; ++j) {
-      parallel_tasks(splits, lag_flops, [&](int64_t part) {
+      parallel_tasks(splits, schedule.lag_flops(m1 - m0), [&](int64_t part) {
         Member everything = alone(shape.hidden_size);
         blocks[part].step(cells, j, everything);
       });
@@ -154,9 +120,9 @@ void sweep_joint(const StackShape& shape, const Windows& windows,
 
 template <typename S, typename P>
 void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>& cells,
-                     int64_t threads) {
+                     int64_t threads, int64_t tile) {
   const Windows whole = Windows::make(shape.steps, 0, 0);
-  const int64_t layers = cells.size(), tile = wavefront_tile(shape);
+  const int64_t layers = cells.size();
   constexpr bool kRounds = !std::is_same_v<P, compute_t<S>>;
   // Nothing is allocated in a stage: what its calls need, it has.
   struct Stage {
@@ -195,12 +161,13 @@ void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>
   });
 }
 
-#define ELMAN_INSTANTIATE(S, P)                                            \
-  template void sweep_disjoint(const StackShape&, const Windows&,          \
-                               const std::vector<SweepCell<S, P>>&);       \
-  template void sweep_joint(const StackShape&, const Windows&,             \
-                            const std::vector<SweepCell<S, P>>&, double*); \
-  template void sweep_wavefront(const StackShape&, const std::vector<SweepCell<S, P>>&, int64_t);
+#define ELMAN_INSTANTIATE(S, P)                                                                  \
+  template void sweep_disjoint(const StackShape&, const Windows&, const SweepSchedule&,          \
+                               const std::vector<SweepCell<S, P>>&);                             \
+  template void sweep_joint(const StackShape&, const Windows&, const JointSchedule&,             \
+                            const std::vector<SweepCell<S, P>>&, double*);                       \
+  template void sweep_wavefront(const StackShape&, const std::vector<SweepCell<S, P>>&, int64_t, \
+                                int64_t);
 ELMAN_FOR_STORAGE_AND_FACTORS(ELMAN_INSTANTIATE)
 #undef ELMAN_INSTANTIATE
 

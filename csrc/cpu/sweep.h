@@ -4,6 +4,7 @@
 
 #include "cpu/common.h"
 #include "cpu/right_factor.h"
+#include "cpu/schedule.h"
 #include "stack.h"
 
 namespace elman::cpu {
@@ -48,7 +49,7 @@ struct SweepCell {
 /// `sweep_disjoint` is for windows that do not overlap; its cells are independent of each other
 /// (the two directions of a layer).
 template <typename S, typename P>
-void sweep_disjoint(const StackShape& shape, const Windows& windows,
+void sweep_disjoint(const StackShape& shape, const Windows& windows, const SweepSchedule& schedule,
                     const std::vector<SweepCell<S, P>>& cells);
 
 /// `sweep_joint` is for any windows; its cells are the layers of a one-directional stack from the
@@ -56,14 +57,14 @@ void sweep_disjoint(const StackShape& shape, const Windows& windows,
 /// lag_norms: [cells, k2] from the bottom up, the L2 norms of delta summed over windows and rows,
 /// or null.
 template <typename S, typename P>
-void sweep_joint(const StackShape& shape, const Windows& windows,
+void sweep_joint(const StackShape& shape, const Windows& windows, const JointSchedule& schedule,
                  const std::vector<SweepCell<S, P>>& cells, double* lag_norms);
 
 /// `sweep_wavefront` is for one window over all steps, with `threads` threads; its cells are those
-/// of `sweep_joint`. A layer is swept a tile of steps behind the one above it, whose error is
-/// handed down by one product for the tile, to where the layer's Delta goes.
+/// of `sweep_joint`. A layer is swept `tile` steps behind the one above it, whose error is handed
+/// down by one product for these, to where the layer's Delta goes.
 template <typename S, typename P>
 void sweep_wavefront(const StackShape& shape, const std::vector<SweepCell<S, P>>& cells,
-                     int64_t threads);
+                     int64_t threads, int64_t tile);
 
 }  // namespace elman::cpu

@@ -97,20 +97,6 @@ struct Member {
 /// All of the work by itself.
 inline Member alone(int64_t columns) { return {0, columns, 0, 1, nullptr}; }
 
-/// How many threads should share each step of `rows` rows, with a part of the H columns each,
-/// rather than each take some rows through all steps. Measured: where there are too few rows to
-/// make use of what is read of W_h, the more so where W_h does not stay in the cache of one core.
-/// With many rows nothing is gained, and each step waits for the slower core.
-template <typename P>
-int64_t team_size(int64_t threads, int64_t rows, int64_t hidden) {
-  constexpr int64_t kColumns = 64;  // no part is smaller
-  const int64_t bytes = hidden * hidden * static_cast<int64_t>(sizeof(P));
-  const bool few_rows = rows <= 2 * threads && bytes >= (int64_t{1} << 17);
-  const bool large = rows <= 8 * threads && bytes >= (int64_t{1} << 20);
-  const bool pays = few_rows || (large && hidden >= kColumns * threads);
-  return pays ? std::clamp<int64_t>(hidden / kColumns, 1, threads) : 1;
-}
-
 /// Calls run(Member) on up to `members` threads at the same time, each with its part of `columns`
 /// columns; `step_flops` are the operations between two meetings. With fewer threads than members
 /// some get a larger part; nobody waits for a thread that does not exist.

@@ -1,40 +1,13 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
 
 #include "cpu/team.h"
-#include "stack.h"
 
 namespace elman::cpu {
-
-/// Steps of a tile: few, so that a stage need not wait for long, or the last one at the end, but so
-/// many that handing them on costs little beside them.
-inline int64_t wavefront_tile(const StackShape& shape) {
-  const double step_flops = 2.0 * shape.batch * shape.hidden_size * shape.hidden_size;
-  return std::max<int64_t>({8, static_cast<int64_t>(kWorthAThread / std::max(1.0, step_flops)),
-                            shape.steps / (8 * shape.num_layers)});
-}
-
-/// How many threads should share the stages of a one-directional stack, `stages` to a layer, rather
-/// than take two rows of the batch each; or 1.
-template <typename P>
-int64_t wavefront_threads(const StackShape& shape, int64_t stages) {
-  if (shape.num_directions == 2 || shape.rows() == 0) return 1;
-  const int64_t threads = threads_for(4.0 * shape.rows() * shape.hidden_size * shape.hidden_size);
-  const int64_t sharing = std::min(threads, stages * shape.num_layers);
-  const int64_t splits = std::min(threads, shape.batch / 2);
-  // Rows keep threads equally busy, stages do not.
-  if (splits > 1 && sharing < 2 * splits) return 1;
-  // With fewer tiles, most stages wait most of the time (measured).
-  const int64_t tiles = shape.num_layers == 1 ? 8 : 4;
-  if (shape.steps < tiles * wavefront_tile(shape)) return 1;
-  if (team_size<P>(threads, shape.batch, shape.hidden_size) > 1) return 1;
-  return sharing;
-}
 
 /// Tiles that a stage may be ahead of the next one, since that is how many it has room for.
 constexpr int64_t kTilesAhead = 4;

@@ -58,9 +58,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     sizes.insert(sizes.begin(), layers);
     return sizes;
   };
-  // Without a backward pass to come, a layer's states are read by the next layer only: two buffers
-  // by turns.
-  const int64_t kept = save_states ? inner : std::min<int64_t>(inner, 2);
+  const int64_t kept = kept_states(inner, save_states);
   at::Tensor states = inner == 0 ? empty({0}, options) : empty(by_layer(kept), options);
   at::Tensor drives = empty(
       save_states && args.leak ? by_layer(shape.num_layers) : std::vector<int64_t>{0}, options);

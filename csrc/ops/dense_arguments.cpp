@@ -56,28 +56,41 @@ std::vector<const void*> data_pointers(const std::vector<at::Tensor>& tensors) {
   return pointers;
 }
 
-DenseArguments::DenseArguments(const RnnArguments& args, bool keep_leak)
-    : input(time_major(args, args.input)),
-      hx(dense_or_none(args.hx)),
-      batch_sizes(dense_or_none(args.batch_sizes)) {
-  if (args.reset) reset = time_major(args, *args.reset);
-  params.reserve(args.params.size());
-  for (const at::Tensor& param : args.params) params.push_back(dense(param));
-  shape = {args.packed() ? batch_sizes->size(0) : input.size(0),
-           args.packed() ? batch_sizes->const_data_ptr<int64_t>()[0] : input.size(1),
-           input.size(-1),
-           params[1].size(1),
+CallSizes::CallSizes(const RnnArguments& args) : batch_sizes(dense_or_none(args.batch_sizes)) {
+  const bool transposed = args.batch_first && args.batched();
+  shape = {args.packed() ? batch_sizes->size(0) : args.input.size(transposed ? 1 : 0),
+           args.packed()    ? batch_sizes->const_data_ptr<int64_t>()[0]
+           : args.batched() ? args.input.size(transposed ? 0 : 1)
+                            : 1,
+           args.input.size(-1),
+           args.params[1].size(1),
            args.num_layers,
            args.num_directions(),
            parse_nonlinearity(args.nonlinearity)};
   shape.leak_form = parse_leak_form(args.leak_form);
+  if (args.packed() && args.input.size(0) != shape.rows()) pack();
+}
+
+void CallSizes::pack() {
+  shape.batch_sizes = batch_sizes->const_data_ptr<int64_t>();
+  offsets.reserve(shape.steps + 1);
+  offsets.push_back(0);
+  for (int64_t t = 0; t < shape.steps; ++t)
+    offsets.push_back(offsets.back() + shape.batch_sizes[t]);
+  shape.offsets = offsets.data();
+}
+
+DenseArguments::DenseArguments(const RnnArguments& args, bool keep_leak)
+    : CallSizes(args), input(time_major(args, args.input)), hx(dense_or_none(args.hx)) {
+  if (args.reset) reset = time_major(args, *args.reset);
+  params.reserve(args.params.size());
+  for (const at::Tensor& param : args.params) params.push_back(dense(param));
   if (args.leaky()) set_leak(args, keep_leak);
   for (int64_t layer = 0; args.preactivation && layer < args.num_layers; ++layer) {
     const at::Tensor& all = *args.preactivation;
     preactivation.push_back(
         time_major(args, args.preactivation_by_layer() ? all.select(0, layer) : all));
   }
-  if (args.packed() && input.size(0) != shape.rows()) pack();
 }
 
 /// Where alpha is 1 everywhere, the rate form is the plain cell.
@@ -108,15 +121,6 @@ std::vector<CellParameters> DenseArguments::cells(const RnnArguments& args) cons
                       leak ? leak->select(0, i).const_data_ptr() : nullptr});
   }
   return result;
-}
-
-void DenseArguments::pack() {
-  shape.batch_sizes = batch_sizes->const_data_ptr<int64_t>();
-  offsets.reserve(shape.steps + 1);
-  offsets.push_back(0);
-  for (int64_t t = 0; t < shape.steps; ++t)
-    offsets.push_back(offsets.back() + shape.batch_sizes[t]);
-  shape.offsets = offsets.data();
 }
 
 DenseBackwardArguments::DenseBackwardArguments(const RnnArguments& args,

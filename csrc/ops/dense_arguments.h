@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -18,22 +19,39 @@ std::vector<at::Tensor> dense_layers(const at::Tensor& saved);
 
 std::vector<const void*> data_pointers(const std::vector<at::Tensor>& tensors);
 
-/// The tensors behind a stack's pointers, made dense, in time-major order.
-struct DenseArguments {
-  at::Tensor input;              ///< [T, B, I]
-  std::optional<at::Tensor> hx;  ///< [L*D, B, H]
-  std::vector<at::Tensor> params;
+/// How many of the states [T, B, D*H] of so many layers below the top one a forward pass has room
+/// for: without a backward pass to come, a layer's are read by the next layer only, so two take
+/// turns.
+inline int64_t kept_states(int64_t layers, bool save_states) {
+  return save_states ? layers : std::min<int64_t>(layers, 2);
+}
+
+/// The sizes of a call; of its data, only batch_sizes is looked at.
+struct CallSizes {
   std::optional<at::Tensor> batch_sizes;  ///< [T]
-  std::optional<at::Tensor> reset;        ///< [T, B]
-  /// leak: [L*D, H] of the type computed in; none where the plain cell's kernels do
-  std::optional<at::Tensor> leak;
-  std::vector<at::Tensor> preactivation;  ///< [T, B, D*H] of each layer, or empty
   std::vector<int64_t> offsets;           ///< [T + 1] if packed
   StackShape shape;
 
+  explicit CallSizes(const RnnArguments& args);
+  CallSizes(const CallSizes&) = delete;  // the shape points into it
+
+ private:
+  /// Sequences of different lengths (those of one length are the batch that they look like).
+  void pack();
+};
+
+/// The tensors behind a stack's pointers, made dense, in time-major order.
+struct DenseArguments : CallSizes {
+  at::Tensor input;              ///< [T, B, I]
+  std::optional<at::Tensor> hx;  ///< [L*D, B, H]
+  std::vector<at::Tensor> params;
+  std::optional<at::Tensor> reset;  ///< [T, B]
+  /// leak: [L*D, H] of the type computed in; none where the plain cell's kernels do
+  std::optional<at::Tensor> leak;
+  std::vector<at::Tensor> preactivation;  ///< [T, B, D*H] of each layer, or empty
+
   /// keep_leak: alpha = 1 counts as a leak, since its gradient is asked for.
   explicit DenseArguments(const RnnArguments& args, bool keep_leak = false);
-  DenseArguments(const DenseArguments&) = delete;  // the shape points into it
 
   const uint8_t* reset_or_null() const { return reset ? flags(*reset) : nullptr; }
 
@@ -48,8 +66,6 @@ struct DenseArguments {
 
  private:
   void set_leak(const RnnArguments& args, bool keep_leak);
-  /// Sequences of different lengths (those of one length are the batch that they look like).
-  void pack();
 };
 
 /// The tensors behind the pointers of a stack's backward pass, made dense.

@@ -11,7 +11,8 @@
 namespace elman {
 
 /// Which kernel `elman::rnn` takes with these arguments, forward and backward, and why, in words
-/// meant for people; `torch.ops.elman.kernel_info`. Nothing is computed. Throws as `rnn` does.
+/// meant for people; `torch.ops.elman.kernel_info`. On the CPU also how the threads that the
+/// calling one finds now divide the work. Nothing is computed. Throws as `rnn` does.
 ELMAN_API std::string kernel_info(const at::Tensor& input, const std::optional<at::Tensor>& hx,
                                   at::TensorList params, bool has_biases, int64_t num_layers,
                                   double dropout, bool train, bool bidirectional, bool batch_first,

@@ -1,5 +1,8 @@
 """`kernel_info`: what is said about a call, for modules and operators, with every kind of input."""
 
+import re
+import threading
+
 import elman
 import pytest
 import torch
@@ -12,10 +15,134 @@ def rnn_info(sample):
     return overload(*sample.args(), **sample.kwargs())
 
 
+@pytest.fixture
+def threads():
+    """Sets the number of threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def passes(text):
+    """What is said before `forward: ...; backward: ...`, and the two."""
+    found = re.fullmatch(r"(.*); forward: (.*); backward: (.*)", text)
+    assert found, text
+    return found.groups()
+
+
+def divisions(*args, **kwargs):
+    return passes(elman.kernel_info(*args, **kwargs))[1:]
+
+
 @pytest.mark.parametrize("case", REPRESENTATIVE, ids=str)
 def test_the_cpu_has_fused_kernels(case):
     expected = f"cpu: fused kernels compiled for {torch.backends.cpu.get_cpu_capability()}"
-    assert rnn_info(make(case)) == expected
+    kernels, forward, backward = passes(rnn_info(make(case)))
+    assert kernels == expected
+    assert "thread" in forward
+    assert "thread" in backward
+
+
+ALL_ROWS = "each of 4 threads takes 8 rows through all steps"
+
+
+@pytest.mark.parametrize(
+    ("rnn", "size", "forward", "backward"),
+    [
+        (elman.RNN(16, 128), (100, 32, 16), ALL_ROWS, ALL_ROWS),
+        (elman.RNN(16, 128, batch_first=True), (32, 100, 16), ALL_ROWS, ALL_ROWS),
+        (
+            elman.LeakyRNN(16, 128, alpha=0.5),
+            (100, 32, 16),
+            ALL_ROWS,
+            ALL_ROWS,
+        ),
+        (
+            elman.RNN(16, 128, num_layers=2, bidirectional=True),
+            (100, 32, 16),
+            "layer by layer, each of 4 threads takes 16 rows of one direction through all steps",
+            "layer by layer, each of 4 threads takes 16 rows of one direction through all steps",
+        ),
+        (
+            elman.RNN(16, 256),
+            (100, 16),
+            "4 threads share each step's columns: 1 row, W_h 256 KiB",
+            "4 threads share each step's columns: 1 row, W_h 256 KiB",
+        ),
+        (
+            elman.RNN(64, 64),
+            (1000, 64),
+            "2 threads, 1 row: the products with W_x, and the recurrence 125 steps behind",
+            "one thread: 1 row and a W_h of 16 KiB are too small to divide",
+        ),
+        (
+            elman.RNN(64, 64, num_layers=2, truncation=(1, 20)),
+            (400, 2, 64),
+            "4 threads, 2 rows: the products with W_x and the recurrence of 2 layers, each 25 "
+            "steps behind the one before",
+            "4 threads share 64 windows at a time and meet after each lag: 2 rows, of 400 windows "
+            "of 20 steps",
+        ),
+        (
+            elman.RNN(16, 128, truncation=5),
+            (100, 2, 16),
+            "2 threads, 2 rows: the products with W_x, and the recurrence 12 steps behind",
+            "one thread: 20 windows of 2 rows and a W_h of 64 KiB are too small to divide",
+        ),
+    ],
+    ids=str,
+)
+def test_how_threads_divide_a_call(threads, rnn, size, forward, backward):
+    threads(4)
+    x = torch.randn(size)
+    assert divisions(rnn, x) == (forward, backward)
+    threads(1)
+    alone = "one thread, as torch.get_num_threads() is 1"
+    assert divisions(rnn, x) == (alone, alone)
+
+
+def test_small_calls_stay_on_their_thread(threads):
+    threads(2)
+    for module, size, forward, backward in (
+        (elman.RNN(64, 64), (100, 1, 64), 1.6, 2.5),
+        (elman.RNNCell(64, 64), (8, 64), 0.13, 0.2),
+    ):
+        small = "one thread, as {} million operations are too few to wake another"
+        found = divisions(module, torch.randn(size))
+        assert found == (small.format(forward), small.format(backward))
+
+
+def test_packed_sequences_are_divided_by_their_steps(threads):
+    threads(2)
+    lengths = torch.arange(40, 8, -1)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.randn(40, 32, 16), lengths)
+    expected = "each of 2 threads takes some of 32 sequences through all steps"
+    assert divisions(elman.RNN(16, 128), packed) == (expected, expected)
+    equal = torch.nn.utils.rnn.pack_padded_sequence(torch.randn(40, 32, 16), torch.full((32,), 40))
+    expected = "each of 2 threads takes 16 rows through all steps"
+    assert divisions(elman.RNN(16, 128), equal) == (expected, expected)
+
+
+def test_without_a_gradient_deep_stacks_keep_two_layers_states(threads):
+    threads(2)
+    rnn, x = elman.RNN(64, 64, num_layers=4), torch.randn(400, 64)
+    assert "the recurrence of 4 layers" in divisions(rnn, x)[0]
+    with torch.no_grad():
+        assert divisions(rnn, x)[0].startswith("layer by layer, 2 threads, 1 row")
+
+
+def test_threads_are_those_of_the_calling_thread(threads):
+    threads(2)
+    rnn, x, found = elman.RNN(16, 128), torch.randn(100, 32, 16), []
+
+    def ask():
+        torch.set_num_threads(1)
+        found.append(divisions(rnn, x)[0])
+
+    other = threading.Thread(target=ask)
+    other.start()
+    other.join()
+    assert found == ["one thread, as torch.get_num_threads() is 1"]
 
 
 def test_what_multiplies_bfloat16():
@@ -37,7 +164,7 @@ def test_what_multiplies_bfloat16():
         (large, [*ours, "oneDNN on the matrix unit (AMX)"]),
         (without_onednn, ours),
     ):
-        assert text in [f"{expected} products by {kind}" for kind in kinds]
+        assert passes(text)[0] in [f"{expected} products by {kind}" for kind in kinds]
 
 
 def test_modules():
@@ -64,7 +191,8 @@ def test_a_leak_is_in_the_fused_kernels(leak_form):
     arguments = (x, None, params, True, 1, 0.0, True, False, False)
     capability = torch.backends.cpu.get_cpu_capability()
     expected = f"cpu: fused kernels compiled for {capability}, the leak in them"
-    assert info(*arguments, leak=torch.full((1, 4), 0.5), leak_form=leak_form) == expected
+    text = info(*arguments, leak=torch.full((1, 4), 0.5), leak_form=leak_form)
+    assert passes(text)[0] == expected
 
 
 def test_what_the_composite_engine_takes():

@@ -23,19 +23,24 @@ def kernel_info(
     carry_scale: Tensor | None = None,
     preactivation: Tensor | None = None,
 ) -> str:
-    """Which kernel `module(input, hx, ...)` takes, forward and backward, and why; on the CPU in
-    bfloat16 also what multiplies the forward pass's factors.
+    """Which kernel `module(input, hx, ...)` takes, forward and backward, and why; on the CPU also
+    how its threads divide the work, and in bfloat16 what multiplies the forward pass's factors.
 
-    Nothing is computed, and no noise is drawn. ``preactivation`` is for an :class:`elman.LeakyRNN`
-    or :class:`elman.LeakyRNNCell`, or a network of that cell, only. The text is meant for people;
-    it begins with ``cpu``, ``cuda`` or ``composite`` (PyTorch operators). For a :class:`Network` it
-    is about its recurrent part, with `input` as that is given it. For a call without a module there
-    is ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
+    Nothing is computed, and no noise is drawn. Threads are those that a call made here and now
+    would find, so ``torch.set_num_threads`` shows; and so does ``torch.no_grad``, under which deep
+    stacks keep fewer states. Backward is the pass for the gradients of all parameters.
+
+    ``preactivation`` is for an :class:`elman.LeakyRNN` or :class:`elman.LeakyRNNCell`, or a network
+    of that cell, only. The text is meant for people; it begins with ``cpu``, ``cuda`` or
+    ``composite`` (PyTorch operators). For a :class:`Network` it is about its recurrent part, with
+    `input` as that is given it. For a call without a module there is
+    ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
 
     Example::
 
-        >>> elman.kernel_info(elman.RNN(10, 20), torch.randn(100, 3, 10))
-        'cpu: fused kernels compiled for AVX512'
+        >>> print(elman.kernel_info(elman.RNN(128, 128), torch.randn(100, 32, 128)))
+        cpu: fused kernels compiled for AVX512; forward: each of 2 threads takes 16 rows through all
+        steps; backward: each of 2 threads takes 16 rows through all steps
     """
     if isinstance(module, Network):
         module = module.rnn

@@ -10,6 +10,8 @@
 
 namespace elman::cpu {
 
+struct BFloat16Units;
+
 /// Columns that a product and its epilogue (bias, activation, f') are done in at a time, so that
 /// the epilogue finds the product in the first-level cache.
 constexpr int64_t kPanelColumns = 64;
@@ -135,20 +137,8 @@ const ProductKernels<P>& product_kernels();
 template <typename S, typename C>
 const StorageKernels<S, C>& storage_kernels();
 
-/// Whether dot products with the rows of a matrix where it is stored, [n, k], are faster for so
-/// many rows in all than packing it first: each sum ends with that of a vector's elements, which
-/// costs as much as some of its terms, while packing costs the same for any number of rows. With
-/// `beside_bfloat16`, than packing it for bfloat16's products, which are faster.
-inline bool prefers_dot_products(int64_t rows, int64_t k, bool beside_bfloat16 = false) {
-  return rows <= k / (beside_bfloat16 ? 32 : 8);
-}
-
-/// Whether bfloat16's products of `rows` rows, with sums of k terms, are there and faster than
-/// those of float.
-bool prefers_bfloat16_products(int64_t rows, int64_t k);
-/// The same in a forward pass, which has dot products for few rows: `rows` rows in a step, all_rows
-/// in all steps, k = H.
-bool prefers_bfloat16_forward(int64_t rows, int64_t all_rows, int64_t k);
+/// What this CPU multiplies bfloat16 with (cpu/schedule.h), as torch.backends.mkldnn allows.
+BFloat16Units bfloat16_units();
 /// What multiplies the states of a bfloat16 network in its forward pass, for people.
 const char* bfloat16_products(int64_t rows, int64_t all_rows, int64_t k);
 

@@ -7,6 +7,7 @@
 #include <cpuid.h>
 #endif
 
+#include "cpu/schedule.h"
 #include "cpu/vec/kernels.h"
 #include "cpu/vec/tables.h"
 
@@ -26,14 +27,10 @@ const KernelTables& tables() {
   return chosen;
 }
 
-struct BFloat16Support {
-  bool dot_products = false;  ///< AVX512_BF16
-  bool matrix_unit = false;   ///< AMX_BF16
-};
-
-const BFloat16Support& bfloat16_support() {
-  static const BFloat16Support support = [] {
-    BFloat16Support found;
+/// Of the CPU alone.
+const BFloat16Units& bfloat16_support() {
+  static const BFloat16Units support = [] {
+    BFloat16Units found;
 #ifdef ELMAN_HAVE_AVX
     if (std::string(at::get_cpu_capability()) != "AVX512") return found;
     constexpr unsigned kFeatures = 7, kDotProductsInEax = 1U << 5, kMatrixUnitInEdx = 1U << 22;
@@ -56,24 +53,15 @@ void release_matrix_unit() {
 #endif
 }
 
-bool prefers_bfloat16_products(int64_t rows, int64_t k) {
-  const BFloat16Support& support = bfloat16_support();
-  if (!support.matrix_unit) return support.dot_products;
+BFloat16Units bfloat16_units() {
+  BFloat16Units units = bfloat16_support();
 #ifdef ELMAN_HAVE_AVX
-  // CPUs with a matrix unit have slower dot products than multiply-adds of float. They pay for a
-  // single row where they halve what is read from beyond the first-level cache.
-  constexpr int64_t kFirstLevelFactors = 8192, kTile = 32;
-  if (!at::globalContext().userEnabledMkldnn() || k % kInterleaved<c10::BFloat16> != 0 || k < kTile)
-    return false;
-  return rows * k > onednn_bfloat16_products().small_work || k * k > kFirstLevelFactors;
-#else
-  return false;
+  if (units.matrix_unit) {
+    units.onednn = at::globalContext().userEnabledMkldnn();
+    units.small_work = onednn_bfloat16_products().small_work;
+  }
 #endif
-}
-
-bool prefers_bfloat16_forward(int64_t rows, int64_t all_rows, int64_t k) {
-  return !prefers_dot_products(all_rows, k, /*beside_bfloat16=*/true) &&
-         prefers_bfloat16_products(rows, k);
+  return units;
 }
 
 template <>
@@ -121,7 +109,7 @@ const StorageKernels<c10::Half, float>& storage_kernels() {
 }
 
 const char* bfloat16_products(int64_t rows, int64_t all_rows, int64_t k) {
-  if (!prefers_bfloat16_forward(rows, all_rows, k))
+  if (!prefers_bfloat16_forward(bfloat16_units(), rows, all_rows, k))
     return prefers_dot_products(all_rows, k) ? "float32's dot products" : "float32's multiply-adds";
 #ifdef ELMAN_HAVE_AVX
   const bool by_onednn =

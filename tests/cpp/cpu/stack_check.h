@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "composite/composite_call.h"
+#include "cpu/common.h"
 #include "cpu/stack_call.h"
 #include "oracle.h"
 #include "testing.h"
@@ -19,6 +20,7 @@ namespace elman_test {
 /// Runs `run` with one thread, then with several, and expects the same bits.
 template <typename Run>
 std::vector<torch::Tensor> with_any_threads(const Run& run) {
+  elman::cpu::threads_are_awake = true;  // so that small calls are shared, too
   const int before = at::get_num_threads();
   at::set_num_threads(1);
   const std::vector<torch::Tensor> results = run();

@@ -54,8 +54,8 @@ const Case kCases[] = {
     {"steps", 20, 1, 256, 1},
     {"rows", 40, 16, 48, 2},
     {"rows, bfloat16", 40, 16, 48, 2, 0, 0, false, torch::kBFloat16},
-    {"disjoint windows", 60, 2, 48, 2, 10, 10},
-    {"overlapping windows", 60, 1, 48, 2, 5, 20},
+    {"disjoint windows", 60, 8, 48, 2, 10, 10},
+    {"overlapping windows", 240, 1, 48, 2, 5, 20},
     {"directions", 60, 2, 64, 2, 0, 0, true},
 };
 

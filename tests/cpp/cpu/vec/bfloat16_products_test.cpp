@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/schedule.h"
 #include "cpu/vec/kernel_testing.h"
 
 namespace elman::cpu {
@@ -19,7 +20,8 @@ namespace {
 class BFloat16ProductsTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!prefers_bfloat16_products(1000, 1000)) GTEST_SKIP() << "no products of bfloat16 here";
+    if (!prefers_bfloat16_products(bfloat16_units(), 1000, 1000))
+      GTEST_SKIP() << "no products of bfloat16 here";
   }
   void TearDown() override { release_matrix_unit(); }
 
