@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_options(parser)
     parser.add_argument("--jax", help="Python that has JAX")
-    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--only", default=[""], nargs="+", help="cases whose name contains one")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     # JAX and SYCL take as many threads as they have processors.
@@ -161,7 +161,9 @@ def main() -> None:
 
     rows = []
     for case in read_cases():
-        if case.layers > 1 or case.directions > 1 or arguments.only not in case.name:
+        if case.layers > 1 or case.directions > 1 or not any(
+            part in case.name for part in arguments.only
+        ):
             continue
         size = f"{case.T} {case.B} {case.I} {case.H} 1"
         for mode in both:

@@ -85,9 +85,10 @@ def main() -> None:
         session = open_session(size, arguments.form, arguments.threads)
         x = pattern((size.T, size.B, size.I), "input", 1)
         h = np.zeros((size.L, size.B, size.H), np.float32)
-        y, last = np.zeros((size.T, size.B, size.H), np.float32), h.copy()
-        binding = bind(session, [x, h, y, last])
-        return Prepared(lambda: session.run_with_iobinding(binding), lambda: [y])
+        arrays = [x, h, np.zeros((size.T, size.B, size.H), np.float32), h.copy()]
+        binding = bind(session, arrays)
+        # The binding has addresses only; the results keep the arrays.
+        return Prepared(lambda: session.run_with_iobinding(binding), lambda: arrays[2:3])
 
     serve(prepare)
 
