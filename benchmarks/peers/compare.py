@@ -18,10 +18,11 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cases import read_cases
+
+HERE = Path(__file__).resolve().parent
 
 GAP = 0.004  # seconds between two measurements: few, so that sleeping threads are no part of it
 TOLERANCE = 1e-3  # of the checksums, float32 sums in different orders
@@ -161,8 +162,10 @@ def main() -> None:
 
     rows = []
     for case in read_cases():
-        if case.layers > 1 or case.directions > 1 or not any(
-            part in case.name for part in arguments.only
+        if (
+            case.layers > 1
+            or case.directions > 1
+            or not any(part in case.name for part in arguments.only)
         ):
             continue
         size = f"{case.T} {case.B} {case.I} {case.H} 1"

@@ -47,9 +47,7 @@ def prepare(size: Size, mode: str) -> Prepared:
         )
     ]
     call = backward if mode == "backward" else forward
-    return Prepared(
-        lambda: jax.block_until_ready(call(*arguments)), lambda: list(call(*arguments))
-    )
+    return Prepared(lambda: jax.block_until_ready(call(*arguments)), lambda: list(call(*arguments)))
 
 
 serve(prepare)

@@ -20,7 +20,7 @@ class Size(NamedTuple):
 
     T: int
     B: int
-    I: int  # noqa: E741
+    I: int
     H: int
     L: int
 

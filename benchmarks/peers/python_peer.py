@@ -1,4 +1,4 @@
-"""Steps from Python: elman.Stepper, or with --torch torch.nn.RNN under inference_mode. See peer.h."""
+"""Steps from Python: elman.Stepper, or with --torch torch.nn.RNN in inference_mode. See peer.h."""
 
 from __future__ import annotations
 
