@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #include "stepper/flush_denormals.h"
 
@@ -13,25 +12,10 @@ namespace {
 /// few enough for the first-level cache.
 constexpr int64_t kTileRows = 24;
 
-/// Short rows in blocks of a known size, since a call takes longer than they do.
+/// The library's vectors are quicker than blocks of a known size, for short rows too.
 template <typename T>
 void copy(const T* from, int64_t count, T* to) {
-  constexpr int64_t kShort = 64, kBlock = 16;
-  if (count > kShort) {
-    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
-    return;
-  }
-  const auto copy_block = [&](auto elements) {
-    std::memcpy(to, from, elements * sizeof(T));
-    from += elements;
-    to += elements;
-  };
-  for (int64_t left = count; left >= kBlock; left -= kBlock)
-    copy_block(std::integral_constant<int64_t, kBlock>());
-  if ((count & 8) != 0) copy_block(std::integral_constant<int64_t, 8>());
-  if ((count & 4) != 0) copy_block(std::integral_constant<int64_t, 4>());
-  if ((count & 2) != 0) copy_block(std::integral_constant<int64_t, 2>());
-  if ((count & 1) != 0) copy_block(std::integral_constant<int64_t, 1>());
+  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
 }
 
 /// to[m, n], one row after another.
