@@ -22,14 +22,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cases import read_cases
 
-GAP = 0.03  # seconds between two measurements
+HERE = Path(__file__).resolve().parent
+
+GAP = 0.004  # seconds between two measurements: few, so that sleeping threads are no part of it
 TOLERANCE = 1e-3  # of the checksums, float32 sums in different orders
 
 
 class Peer:
     """A process that answers as peer.h says."""
 
-    def __init__(self, name: str, command: list[str], modes: tuple[str, ...], threads: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        modes: tuple[str, ...],
+        threads: int,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         """Starts the process."""
         self.name = name
         self.modes = modes
@@ -38,16 +47,33 @@ class Peer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": str(threads),
+                "JAX_PLATFORMS": "cpu",
+                **(environment or {}),
+            },
         )
+
+    def runs(self) -> bool:
+        """Whether it computes a small case; says why it is left out if it does not."""
+        try:
+            self.ask(f"prepare 20 1 8 8 1 {self.modes[0]}")
+        except RuntimeError as wrong:
+            print(f"{self.name} is left out: {wrong}", flush=True)
+            return False
+        return True
 
     def ask(self, line: str) -> list[float]:
         """Sends a line and returns the numbers of the answer."""
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline().split()
+        except BrokenPipeError:
+            answer = []
         if not answer:
-            sys.exit(f"{self.name} ended with code {self.process.wait()} at '{line}'")
+            raise RuntimeError(f"it ended with code {self.process.wait()} at '{line}'")
         time.sleep(GAP)
         return [float(word) for word in answer[1:]]
 
@@ -58,15 +84,16 @@ class Peer:
 
 
 def measure(peers: list[Peer], size: str, mode: str, rounds: int, seconds: float) -> dict:
-    """One case in one mode: for each peer its median time and its median ratio to elman's."""
+    """One case in one mode: for each peer its median time and its median ratio to the first's."""
+    ours = peers[0].name
     calls, sums = {}, {}
     for peer in peers:
         once, *sums[peer.name] = peer.ask(f"prepare {size} {mode}")
         calls[peer.name] = min(max(1, math.ceil(seconds / once)), 100000)
     for peer in peers:
-        for ours, theirs in zip(sums["elman"], sums[peer.name], strict=True):
-            if not abs(ours - theirs) <= TOLERANCE * abs(ours):
-                sys.exit(f"{peer.name} computes something else than elman: {size} {mode} {sums}")
+        for expected, theirs in zip(sums[ours], sums[peer.name], strict=True):
+            if not abs(expected - theirs) <= TOLERANCE * abs(expected):
+                sys.exit(f"{peer.name} computes something else than {ours}: {size} {mode} {sums}")
     times = {peer.name: [] for peer in peers}
     for _ in range(rounds):
         for peer in random.sample(peers, len(peers)):
@@ -75,43 +102,73 @@ def measure(peers: list[Peer], size: str, mode: str, rounds: int, seconds: float
     return {
         "seconds": {name: statistics.median(values) for name, values in times.items()},
         "ratios": {
-            name: statistics.median(a / b for a, b in zip(values, times["elman"], strict=True))
+            name: statistics.median(a / b for a, b in zip(values, times[ours], strict=True))
             for name, values in times.items()
-            if name != "elman"
+            if name != ours
         },
     }
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the comparisons of sequences and of steps have in common."""
+    parser.add_argument("--elman", required=True, help="program elman_peer")
+    parser.add_argument("--onednn", help="program onednn_peer")
+    parser.add_argument("--onednn-sycl", help="the same with the newer oneDNN, which needs SYCL")
+    parser.add_argument("--opencl", default="", help="SYCL's driver for the CPU")
+    parser.add_argument("--python", help="Python that has elman, torch and onnxruntime")
+    parser.add_argument("--python-path", default="", help="folder of the package elman")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.05, help="length of a measurement")
+    parser.add_argument("--output", type=Path, required=True)
+
+
+def start(commands: list[tuple], arguments: argparse.Namespace, threads: int) -> list[Peer]:
+    """The peers that run, of (name, command, modes); the first one has to."""
+    environment = {"OCL_ICD_FILENAMES": arguments.opencl, "PYTHONPATH": arguments.python_path}
+    peers = [Peer(*command, threads, environment) for command in commands]
+    running = [peer for peer in peers if peer.runs()]
+    if peers[0] not in running:
+        sys.exit(1)
+    return running
 
 
 def main() -> None:
     """Measures every case that the peers have in common, and writes the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--elman", required=True, help="program elman_peer")
-    parser.add_argument("--onednn", help="program onednn_peer")
+    add_options(parser)
     parser.add_argument("--jax", help="Python that has JAX")
-    parser.add_argument("--only", default="", help="cases whose name contains this")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.05, help="length of a measurement")
+    parser.add_argument("--only", default=[""], nargs="+", help="cases whose name contains one")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    # JAX takes as many threads as it has processors.
+    # JAX and SYCL take as many threads as they have processors.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
 
-    both = ("forward", "backward")
+    both, forward = ("forward", "backward"), ("forward",)
     commands = [("elman", [arguments.elman], both)]
     if arguments.onednn:
-        commands.append(("oneDNN", [arguments.onednn], both))
-        commands.append(("oneDNN inference", [arguments.onednn, "--inference"], ("forward",)))
+        commands.append(("oneDNN 3.2", [arguments.onednn], both))
+        commands.append(("oneDNN 3.2 inference", [arguments.onednn, "--inference"], forward))
+    if arguments.onednn_sycl:
+        commands.append(("oneDNN 3.13", [arguments.onednn_sycl], both))
+        commands.append(("oneDNN 3.13 inference", [arguments.onednn_sycl, "--inference"], forward))
     if arguments.jax:
-        script = str(Path(__file__).with_name("jax_peer.py"))
-        commands.append(("JAX", [arguments.jax, script], both))
-    peers = [Peer(*command, arguments.threads) for command in commands]
+        commands.append(("JAX", [arguments.jax, str(HERE / "jax_peer.py")], both))
+    if arguments.python:
+        script = [arguments.python, str(HERE / "onnxruntime_peer.py")]
+        for form in ("Scan", "RNN"):
+            options = ["--form", form, "--threads", str(arguments.threads)]
+            commands.append((f"onnxruntime {form}", script + options, forward))
+    peers = start(commands, arguments, arguments.threads)
 
     rows = []
     for case in read_cases():
-        if case.layers > 1 or case.directions > 1 or arguments.only not in case.name:
+        if (
+            case.layers > 1
+            or case.directions > 1
+            or not any(part in case.name for part in arguments.only)
+        ):
             continue
-        size = f"{case.T} {case.B} {case.I} {case.H}"
+        size = f"{case.T} {case.B} {case.I} {case.H} 1"
         for mode in both:
             able = [peer for peer in peers if mode in peer.modes]
             result = measure(able, size, mode, arguments.rounds, arguments.seconds)

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import sys
-import time
-
 import jax
 import jax.numpy as jnp
-import numpy as np
-
-SEEDS = {"input": 1, "weight_ih": 2, "weight_hh": 3, "bias": 4, "grad_output": 5}
-
-
-def pattern(shape: tuple[int, ...], name: str, scale: float) -> jax.Array:
-    """Numbers that every peer makes alike, as `Pattern` in peer.h."""
-    index = np.arange(math.prod(shape), dtype=np.int64)
-    remainder = (index * 7919 + SEEDS[name] * 104729) % 2003
-    return jnp.asarray(((remainder / 2003 - 0.5) * 2 * scale).astype(np.float32).reshape(shape))
+from peer import Prepared, Size, parameters, pattern, serve
 
 
 def network(x: jax.Array, w_ih: jax.Array, w_hh: jax.Array, bias: jax.Array) -> jax.Array:
@@ -44,37 +31,23 @@ def backward(x, w_ih, w_hh, bias, grad_output):
     return output, *pull(grad_output)
 
 
-def main() -> None:
-    """Answers until the standard input ends."""
-    arguments, call = (), None
-
-    def seconds(calls: int) -> float:
-        start = time.perf_counter()
-        for _ in range(calls):
-            jax.block_until_ready(call(*arguments))
-        return time.perf_counter() - start
-
-    for line in sys.stdin:
-        command, *words = line.split()
-        if command == "prepare":
-            T, B, I, H = map(int, words[:4])
-            scale = 1 / math.sqrt(H)
-            arguments = (
-                pattern((T, B, I), "input", 1),
-                pattern((H, I), "weight_ih", scale),
-                pattern((H, H), "weight_hh", scale),
-                pattern((H,), "bias", scale),
-                pattern((T, B, H), "grad_output", 1),
-            )
-            call = backward if words[4] == "backward" else forward
-            seconds(1)  # compiles
-            once = seconds(1)
-            results = [np.asarray(result, dtype=np.float64) for result in call(*arguments)]
-            print("ready", once, *(np.abs(result).mean() for result in results), flush=True)
-        else:
-            seconds(1)
-            print("done", seconds(int(words[0])), flush=True)
+def prepare(size: Size, mode: str) -> Prepared:
+    """A case of one layer, forward or backward."""
+    if size.L != 1 or mode == "step":
+        raise ValueError("one layer, and no single steps")
+    T, B, I, H, _ = size
+    named = parameters(size)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0")
+    arguments = [
+        jnp.asarray(values)
+        for values in (
+            pattern((T, B, I), "input", 1),
+            *(named[name] for name in names),
+            pattern((T, B, H), "grad_output", 1),
+        )
+    ]
+    call = backward if mode == "backward" else forward
+    return Prepared(lambda: jax.block_until_ready(call(*arguments)), lambda: list(call(*arguments)))
 
 
-if __name__ == "__main__":
-    main()
+serve(prepare)

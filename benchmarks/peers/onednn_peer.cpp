@@ -1,6 +1,6 @@
 // oneDNN's vanilla_rnn primitive as a peer. Its weights are packed once, beforehand: a training
 // program would have to pack them after each update. With --inference, which knows no backward
-// pass, its other forward kernel.
+// pass, its other forward kernel; steps always take that one.
 
 #include <cmath>
 #include <cstring>
@@ -20,35 +20,39 @@ class OneDnnPeer : public peer::Peer {
  public:
   explicit OneDnnPeer(bool inference) : inference_(inference) {}
 
-  void Prepare(const peer::Size& size, bool backward) override {
-    const auto [T, B, I, H] = size;
+  void Prepare(const peer::Size& size, const std::string& mode) override {
+    steps_ = mode == "step";
+    const int64_t T = steps_ ? 1 : size.T;
+    const auto [all_steps, B, I, H, L] = size;
     const double scale = 1 / std::sqrt(static_cast<double>(H));
-    backward_ = backward;
+    backward_ = mode == "backward";
+    const bool inference = inference_ || steps_;
     const memory::desc input = Desc({T, B, I}, Tag::tnc);
     const memory::desc output = Desc({T, B, H}, Tag::tnc);
-    const memory::desc bias = Desc({1, 1, 1, H}, Tag::ldgo);
-    const memory::desc weight_ih = Desc({1, 1, I, 1, H}, Tag::any);
-    const memory::desc weight_hh = Desc({1, 1, H, 1, H}, Tag::any);
-    // Zeros given in full: without them, oneDNN 3.2's gradient of weight_hh is wrong in its first
-    // step.
-    const memory::desc state = Desc({1, 1, B, H}, Tag::ldnc);
+    const memory::desc bias = Desc({L, 1, 1, H}, Tag::ldgo);
+    const memory::desc weight_ih = Desc({L, 1, I, 1, H}, Tag::any);
+    const memory::desc weight_hh = Desc({L, 1, H, 1, H}, Tag::any);
+    // Zeros given in full: without a first state, oneDNN 3.2 and 3.13 compute the gradient of
+    // weight_hh as the sum of error[t] output[t] over the steps, where output[t - 1] belongs.
+    const memory::desc state = Desc({L, 1, B, H}, Tag::ldnc);
     const memory first(state, engine_);
     std::memset(first.get_data_handle(), 0, state.get_size());
     const memory::desc none;
+    const memory::desc last = steps_ ? state : none;
 
     using dnnl::algorithm;
     using dnnl::prop_kind;
     constexpr auto kDirection = dnnl::rnn_direction::unidirectional_left2right;
     const dnnl::vanilla_rnn_forward::primitive_desc forward(
-        engine_, inference_ ? prop_kind::forward_inference : prop_kind::forward_training,
+        engine_, inference ? prop_kind::forward_inference : prop_kind::forward_training,
         algorithm::eltwise_tanh, kDirection, input, state, weight_ih, weight_hh, bias, output,
-        none);
+        last);
     forward_ = dnnl::vanilla_rnn_forward(forward);
     // oneDNN's logical order is [layer, direction, input, gate, output]; ldgoi in memory is [H, I],
     // as the other peers have it.
-    const memory ih = Filled({1, 1, I, 1, H}, Tag::ldgoi, peer::kWeightIh, scale);
-    const memory hh = Filled({1, 1, H, 1, H}, Tag::ldgoi, peer::kWeightHh, scale);
-    const memory biases = Filled({1, 1, 1, H}, Tag::ldgo, peer::kBias, scale);
+    const memory ih = Filled({L, 1, I, 1, H}, Tag::ldgoi, peer::kWeightIh, scale, L);
+    const memory hh = Filled({L, 1, H, 1, H}, Tag::ldgoi, peer::kWeightHh, scale, L);
+    const memory biases = Filled({L, 1, 1, H}, Tag::ldgo, peer::kBias, scale, L);
     const memory x = Filled({T, B, I}, Tag::tnc, peer::kInput, 1);
     output_ = memory(output, engine_);
     forward_arguments_ = {{DNNL_ARG_SRC_LAYER, x},
@@ -57,10 +61,18 @@ class OneDnnPeer : public peer::Peer {
                           {DNNL_ARG_WEIGHTS_ITER, Packed(hh, forward.weights_iter_desc())},
                           {DNNL_ARG_BIAS, biases},
                           {DNNL_ARG_DST_LAYER, output_}};
-    if (inference_) return;
+    if (steps_) {
+      inputs_ = peer::Pattern(all_steps * B * I, peer::kInput, 1);
+      step_input_ = x;
+      states_[0] = first;
+      states_[1] = memory(state, engine_);
+      forward_arguments_.emplace(DNNL_ARG_DST_ITER, states_[1]);
+      t_ = 0;
+    }
+    if (inference) return;
     const memory workspace(forward.workspace_desc(), engine_);
     forward_arguments_.emplace(DNNL_ARG_WORKSPACE, workspace);
-    if (!backward) return;
+    if (!backward_) return;
 
     const dnnl::vanilla_rnn_backward::primitive_desc back(
         engine_, prop_kind::backward, algorithm::eltwise_tanh, kDirection, input, state, weight_ih,
@@ -88,6 +100,15 @@ class OneDnnPeer : public peer::Peer {
   }
 
   void Call() override {
+    if (steps_) {
+      // The state goes to and fro between two places.
+      const size_t count = step_input_.get_desc().get_size() / sizeof(float);
+      std::memcpy(step_input_.get_data_handle(), inputs_.data() + t_ * count,
+                  count * sizeof(float));
+      forward_arguments_[DNNL_ARG_SRC_ITER] = states_[t_ % 2];
+      forward_arguments_[DNNL_ARG_DST_ITER] = states_[(t_ + 1) % 2];
+      t_ = (t_ + 1) * count == inputs_.size() ? 0 : t_ + 1;
+    }
     forward_.execute(stream_, forward_arguments_);
     if (backward_) {
       // oneDNN adds to these.
@@ -97,6 +118,11 @@ class OneDnnPeer : public peer::Peer {
       back_.execute(stream_, back_arguments_);
     }
     stream_.wait();
+  }
+
+  void Restart() override {
+    t_ = 0;
+    std::memset(states_[0].get_data_handle(), 0, states_[0].get_desc().get_size());
   }
 
   std::vector<double> Checksums() override {
@@ -120,11 +146,12 @@ class OneDnnPeer : public peer::Peer {
     return {dims, memory::data_type::f32, tag};
   }
 
-  memory Filled(const Dims& dims, Tag tag, int64_t seed, double scale) {
+  // Of a parameter of several layers each has a pattern of its own.
+  memory Filled(const Dims& dims, Tag tag, int64_t seed, double scale, int64_t layers = 1) {
     memory result(Desc(dims, tag), engine_);
     int64_t count = 1;
     for (const int64_t dim : dims) count *= dim;
-    const std::vector<float> values = peer::Pattern(count, seed, scale);
+    const std::vector<float> values = peer::LayerPatterns(layers, count / layers, seed, scale);
     std::memcpy(result.get_data_handle(), values.data(), values.size() * sizeof(float));
     return result;
   }
@@ -138,6 +165,7 @@ class OneDnnPeer : public peer::Peer {
 
   const bool inference_;
   bool backward_ = false;
+  bool steps_ = false;
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   dnnl::primitive forward_;
@@ -149,6 +177,11 @@ class OneDnnPeer : public peer::Peer {
   memory grad_ih_;
   memory grad_hh_;
   memory grad_bias_;
+  // In mode `step`.
+  std::vector<float> inputs_;  // [T, B, I]
+  memory step_input_;
+  memory states_[2];
+  size_t t_ = 0;
 };
 
 }  // namespace

@@ -10,15 +10,22 @@
 
 // What the C++ peers have in common. A peer is a process that compare.py asks, line by line on the
 // standard input, to prepare a case and to time calls of it:
-//   prepare T B I H forward|backward   ->  ready <seconds of a call> <checksum> ...
-//   run N                              ->  done <seconds of N calls>
-// One layer, one direction, tanh, float32, zeros as first state, no dropout. `backward` is a
-// forward and a backward pass, with the gradients of input, weights and bias.
+//   prepare T B I H L forward|backward|step   ->  ready <seconds of a call> <checksum> ...
+//   run N                                     ->  done <seconds of N calls>
+// L layers (I = H where there are several), one direction, tanh, float32, zeros as first state, no
+// dropout. `backward` is a forward and a backward pass, with the gradients of input, weights and
+// bias. A call of `step` is one step, from the state that the last one has left; the inputs come
+// round again after T of them.
 namespace peer {
 
 struct Size {
-  int64_t T, B, I, H;
+  int64_t T, B, I, H, L;
 };
+
+// Steps from zeros whose last output is checked, in mode `step`.
+constexpr int kCheckedSteps = 16;
+// What is added to the seeds for each layer further up.
+constexpr int64_t kLayerSeed = 10;
 
 // Numbers that every peer makes alike, in any language, in (-scale, scale).
 inline std::vector<float> Pattern(int64_t count, int64_t seed, double scale) {
@@ -26,6 +33,16 @@ inline std::vector<float> Pattern(int64_t count, int64_t seed, double scale) {
   for (int64_t i = 0; i < count; ++i) {
     const auto remainder = static_cast<double>((i * 7919 + seed * 104729) % 2003);
     values[static_cast<size_t>(i)] = static_cast<float>((remainder / 2003 - 0.5) * 2 * scale);
+  }
+  return values;
+}
+
+// One parameter of all layers, one after another; each has `count` elements.
+inline std::vector<float> LayerPatterns(int64_t layers, int64_t count, int64_t seed, double scale) {
+  std::vector<float> values;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const std::vector<float> one = Pattern(count, seed + layer * kLayerSeed, scale);
+    values.insert(values.end(), one.begin(), one.end());
   }
   return values;
 }
@@ -42,9 +59,12 @@ inline double Checksum(const float* values, int64_t count) {
 class Peer {
  public:
   virtual ~Peer() = default;
-  virtual void Prepare(const Size& size, bool backward) = 0;
+  // Throws where it does not have the mode.
+  virtual void Prepare(const Size& size, const std::string& mode) = 0;
   virtual void Call() = 0;
-  // Of the output and, after backward, of the gradients of input, weight_ih, weight_hh, bias.
+  // In mode `step`: zeros are the state again, and the first input is the next one.
+  virtual void Restart() {}
+  // Of the output (the last step's) and, after backward, of the gradients of input, weight_ih, weight_hh, bias.
   virtual std::vector<double> Checksums() = 0;
 };
 
@@ -63,10 +83,16 @@ inline int Serve(Peer& peer) {
     if (command == "prepare") {
       Size size{};
       std::string mode;
-      words >> size.T >> size.B >> size.I >> size.H >> mode;
-      peer.Prepare(size, mode == "backward");
-      time(1);
-      std::printf("ready %.9g", time(1));
+      words >> size.T >> size.B >> size.I >> size.H >> size.L >> mode;
+      peer.Prepare(size, mode);
+      const bool steps = mode == "step";
+      const int64_t calls = steps ? 100 : 1;  // a step is short against the clock
+      time(calls);
+      std::printf("ready %.9g", time(calls) / static_cast<double>(calls));
+      if (steps) {
+        peer.Restart();
+        time(kCheckedSteps);
+      }
       for (const double checksum : peer.Checksums()) std::printf(" %.9g", checksum);
       std::printf("\n");
     } else {

@@ -12,6 +12,7 @@ namespace CPU_CAPABILITY {
 namespace {
 
 using stepper::Epilogue;
+using stepper::FinishedRows;
 using stepper::Form;
 using stepper::padded;
 
@@ -31,24 +32,32 @@ void activate(Activation activation, int64_t n, const C* v, C* h) {
 
 /// f of the sums with their bias, and what a leak makes of it.
 template <Form kForm, typename C>
-void finish_cell(const Epilogue<C>& epilogue, const C* sums, C* carried, C* h, C* copy) {
+void finish_cell(const Epilogue<C>& epilogue, const FinishedRows& rows, C* sums, C* carried, C* h,
+                 C* copy) {
   using Vec = Vectorized<C>;
   with_activation(epilogue.activation, [&](auto constant) {
     constexpr Activation kActivation = decltype(constant)::value;
-    for_vectors<C>(epilogue.n, [&](int64_t j) {
-      Vec value = Vec::loadu(sums + j) + Vec::loadu(epilogue.bias + j);
-      const auto leak = [&](const Vec& drive) {
-        const Vec now = fmadd(Vec::loadu(epilogue.keep + j), Vec::loadu(carried + j),
-                              Vec::loadu(epilogue.alpha + j) * drive);
-        now.store(carried + j);
-        return now;
-      };
-      if constexpr (kForm == Form::kCurrent) value = leak(value);
-      value = apply<kActivation, C>(value);
-      if constexpr (kForm == Form::kRate) value = leak(value);
-      value.store(h + j);
-      if (copy != nullptr) value.store(copy + j);
-    });
+    for (int64_t left = rows.m;;) {
+      for_vectors<C>(epilogue.n, [&](int64_t j) {
+        Vec value = Vec::loadu(sums + j) + Vec::loadu(epilogue.bias + j);
+        const auto leak = [&](const Vec& drive) {
+          const Vec now = fmadd(Vec::loadu(epilogue.keep + j), Vec::loadu(carried + j),
+                                Vec::loadu(epilogue.alpha + j) * drive);
+          now.store(carried + j);
+          return now;
+        };
+        if constexpr (kForm == Form::kCurrent) value = leak(value);
+        value = apply<kActivation, C>(value);
+        if constexpr (kForm == Form::kRate) value = leak(value);
+        value.store(h + j);
+        if (copy != nullptr) value.store(copy + j);
+      });
+      if (--left == 0) return;
+      sums += rows.sums;
+      carried += rows.carried;
+      h += rows.h;
+      if (copy != nullptr) copy += rows.copy;
+    }
   });
 }
 
@@ -69,16 +78,18 @@ void finish_softmax(const Epilogue<C>& epilogue, C* sums, C* h) {
 }
 
 template <typename C>
-void finish(const Epilogue<C>& epilogue, C* sums, C* carried, C* h, C* copy) {
+void finish(const Epilogue<C>& epilogue, const FinishedRows& rows, C* sums, C* carried, C* h,
+            C* copy) {
   switch (epilogue.form) {
     case Form::kPlain:
-      return finish_cell<Form::kPlain>(epilogue, sums, carried, h, copy);
+      return finish_cell<Form::kPlain>(epilogue, rows, sums, carried, h, copy);
     case Form::kRate:
-      return finish_cell<Form::kRate>(epilogue, sums, carried, h, copy);
+      return finish_cell<Form::kRate>(epilogue, rows, sums, carried, h, copy);
     case Form::kCurrent:
-      return finish_cell<Form::kCurrent>(epilogue, sums, carried, h, copy);
+      return finish_cell<Form::kCurrent>(epilogue, rows, sums, carried, h, copy);
     case Form::kSoftmax:
-      return finish_softmax(epilogue, sums, h);
+      for (int64_t i = 0; i < rows.m; ++i)
+        finish_softmax(epilogue, sums + i * rows.sums, h + i * rows.h);
   }
 }
 

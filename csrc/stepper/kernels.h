@@ -25,6 +25,12 @@ struct Epilogue {
   const C* keep;   ///< [padded(n)], 1 - alpha
 };
 
+/// How many rows are finished, one after another, and the elements between two of them.
+struct FinishedRows {
+  int64_t m;
+  int64_t sums, carried, h, copy;
+};
+
 /// The loops of a stepper, compiled once for each instruction set.
 template <typename C>
 struct Kernels {
@@ -32,9 +38,10 @@ struct Kernels {
   int64_t panel_columns;  ///< see cpu::ProductKernels
   void (*multiply_row)(const cpu::Product<C>& product);
   void (*multiply_rows)(const cpu::Product<C>& product);
-  /// One row. sums: [padded(n)], destroyed; carried: v, or for kRate h, read and written; h: the
-  /// outputs; copy: where they go too. n + kPadding elements from h, and copy, are written.
-  void (*finish)(const Epilogue<C>& epilogue, C* sums, C* carried, C* h, C* copy);
+  /// sums: rows of [padded(n)], destroyed; carried: v, or for kRate h, read and written; h: the
+  /// outputs; copy: null, or where they go too. Of h and copy padded(n) elements of a row are written.
+  void (*finish)(const Epilogue<C>& epilogue, const FinishedRows& rows, C* sums, C* carried, C* h,
+                 C* copy);
   /// h = f(v), padded.
   void (*activate)(Activation activation, int64_t n, const C* v, C* h);
 };

@@ -32,6 +32,9 @@ class Network {
     Buffer<T> rows;  ///< [rows, stride], h first
     int64_t stride;
     Buffer<T> carried;  ///< v: [rows, padded(H)], in the current form
+    /// The layer's finish in a step and in `process`. Once for all, since a step of a small network
+    /// takes little longer than its arguments would.
+    FinishedRows of_step, of_process;
   };
 
   const PackedLayer<T>& packed(int64_t layer) const { return weights_->layers[layer]; }
@@ -43,12 +46,18 @@ class Network {
   T* carried_row(int64_t layer, int64_t row);
   void multiply(const PackedLayer<T>& layer, int64_t m, int64_t first_k, int64_t k, const T* a,
                 int64_t a_stride, T* c, bool accumulate, bool one_by_one) const;
+  void finish_layer(int64_t layer, const FinishedRows& rows, T* sums, T* next);
+  void apply_head(int64_t m, const T* h, T* y);
+  /// Whether the last layer writes its rows where the caller wants them: they are whole vectors,
+  /// and there is no head.
+  bool writes_output() const;
   void process_tile(const T* x, T* y, int64_t steps);
 
   std::shared_ptr<const Weights<T>> weights_;
   int64_t rows_;
-  int64_t tile_;        ///< steps that `process` takes at a time
-  int64_t row_stride_;  ///< of tile_rows_
+  int64_t tile_;            ///< steps that `process` takes at a time
+  int64_t row_stride_;      ///< of tile_rows_
+  bool backwards_ = false;  ///< the way that a single row goes through the panels; see multiply
   std::vector<LayerState> layers_;
   Buffer<T> sums_;  ///< [tile * rows, padded(max(H, O))]
   Buffer<T>

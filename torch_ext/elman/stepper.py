@@ -116,6 +116,8 @@ class Stepper:
         self._numpy_dtype = numpy and numpy.dtype(str(dtype).removeprefix("torch."))
         self._one_x, self._one_y = (self.input_size,), (self.output_size,)
         self._rows_x, self._rows_y = (rows, self.input_size), (rows, self.output_size)
+        shapes = (self._one_y, self._rows_y)
+        self._outputs = {shape: torch.empty(shape, dtype=dtype, device="cpu") for shape in shapes}
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
@@ -141,8 +143,10 @@ class Stepper:
             self._refuse_shape("x", x, "")
         x, at = self._address("x", x)
         if out is None:
-            out = x.new_empty(shape) if isinstance(x, Tensor) else numpy.empty(shape, x.dtype)
-        self._step(self._handle, at, self._out_address(out, shape))
+            out, to = self._new_out(x, shape)
+        else:
+            to = self._out_address(out, shape)
+        self._step(self._handle, at, to)
         return out
 
     def process(self, x: Array, out: Array | None = None) -> Array:
@@ -166,8 +170,10 @@ class Stepper:
             self._refuse_shape("x", x, "steps, ")
         x, at = self._address("x", x)
         if out is None:
-            out = x.new_empty(shape) if isinstance(x, Tensor) else numpy.empty(shape, x.dtype)
-        self._calls.process(self._handle, at, self._out_address(out, shape), shape[0])
+            out, to = self._new_out(x, shape)
+        else:
+            to = self._out_address(out, shape)
+        self._calls.process(self._handle, at, to, shape[0])
         return out
 
     def reset(self, row: int | None = None) -> None:
@@ -228,6 +234,15 @@ class Stepper:
         if not array.flags.c_contiguous:
             array = array.copy(order="C")
         return array, array.__array_interface__["data"][0]  # quicker than array.ctypes
+
+    def _new_out(self, x: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
+        """A result like x, and where its elements go; it needs no checks."""
+        if isinstance(x, Tensor):
+            model = self._outputs.get(shape)  # empty_like is the quickest of torch's
+            out = x.new_empty(shape) if model is None else torch.empty_like(model)
+            return out, out.data_ptr()
+        out = numpy.empty(shape, x.dtype)
+        return out, out.__array_interface__["data"][0]
 
     def _out_address(self, out: Array, shape: tuple[int, ...]) -> int:
         if getattr(out, "shape", None) != shape:

@@ -179,16 +179,55 @@ TYPED_TEST(StepperNumbers, ResetStateAndCopies) {
   }
 }
 
+// Outputs that are whole vectors are written by the last layer itself, others are copied.
 TYPED_TEST(StepperNumbers, InPlace) {
   using T = TypeParam;
-  Options options;
-  options.I = options.H = 5;
-  Network<T> network(options);
-  std::vector<T> x = reference::make_input<T>(options, 100), y(x.size());
-  elman::BasicStepper<T> apart(network.parameters), in_place(network.parameters);
-  apart.process(x.data(), y.data(), 100);
-  in_place.process(x.data(), x.data(), 100);
-  EXPECT_EQ(x, y);
+  for (const int64_t H : {5, 16, 64})
+    for (const int64_t wider : {0, 3})
+      for (const int64_t rows : {1, 3}) {
+        Options options;
+        options.H = H;
+        options.I = H + wider;
+        options.rows = rows;
+        options.L = 2;
+        SCOPED_TRACE(name_of(options));
+        Network<T> network(options);
+        const int64_t kSteps = 100, width_x = rows * options.I, width_y = rows * H;
+        const std::vector<T> x = reference::make_input<T>(options, kSteps);
+        std::vector<T> y(static_cast<size_t>(kSteps * width_y)), both = x;
+        elman::BasicStepper<T> apart(network.parameters, rows), in_place(network.parameters, rows);
+        apart.process(x.data(), y.data(), kSteps);
+        in_place.process(both.data(), both.data(), kSteps);
+        both.resize(y.size());
+        EXPECT_EQ(both, y);
+        std::vector<T> one(x.begin(), x.begin() + width_x);
+        std::vector<T> expected(static_cast<size_t>(width_y));
+        apart.step(one.data(), expected.data());
+        in_place.step(one.data(), one.data());
+        one.resize(expected.size());
+        EXPECT_EQ(one, expected);
+      }
+}
+
+// A single row takes the panels in one order and the other in turn; its sums do not.
+TYPED_TEST(StepperNumbers, EqualToTheBitAfterAnyNumberOfSteps) {
+  using T = TypeParam;
+  for (const int64_t H : {33, 130}) {
+    Options options;
+    options.H = H;
+    options.L = 2;
+    Network<T> network(options);
+    const std::vector<T> x = reference::make_input<T>(options, 50);
+    elman::BasicStepper<T> fresh(network.parameters), used(network.parameters);
+    std::vector<T> expected(static_cast<size_t>(50 * H)), y(expected.size());
+    used.step(x.data(), y.data());
+    used.reset();
+    for (int64_t t = 0; t < 50; ++t) {
+      fresh.step(x.data() + t * options.I, expected.data() + t * H);
+      used.step(x.data() + t * options.I, y.data() + t * H);
+    }
+    EXPECT_EQ(y, expected);
+  }
 }
 
 // inf and NaN are those of the formula: a padded column does not add any.
