@@ -4,8 +4,9 @@
 
 Prints a table: registers of a thread, and bytes of stack, per kernel and architecture. Exits with 1
 where a kernel spills (its stack is not empty), or takes more registers than the planner counts on
-(csrc/cuda/persistent/launch_layout.h: a block of 256 threads has the multiprocessor to itself, with 255
-registers a thread). `--write` puts the table into a page, between the lines that name this program.
+(csrc/cuda/persistent/launch_layout.h: a block of 256 threads has the multiprocessor to itself, with
+255 registers a thread). `--write` puts the table into a page, between the lines that name this
+program.
 
 cuobjdump is taken from the environment's CUOBJDUMP, the PATH, the CUDA toolkit, or triton, which
 comes with torch.
