@@ -1,6 +1,9 @@
 #pragma once
 
-#include "cpu/common.h"
+#include <algorithm>
+
+#include "cpu/panels.h"
+#include "cpu/vec/kernels.h"
 #include "stack.h"
 
 namespace elman::cpu {

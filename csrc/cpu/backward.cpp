@@ -1,13 +1,16 @@
+#include <algorithm>
 #include <vector>
 
+#include "cpu/buffer.h"
 #include "cpu/cell_gradients.h"
-#include "cpu/common.h"
 #include "cpu/factors.h"
 #include "cpu/gradients.h"
 #include "cpu/right_factor.h"
 #include "cpu/rnn.h"
 #include "cpu/schedule.h"
 #include "cpu/sweep.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 namespace {

@@ -1,11 +1,16 @@
 #include "cpu/cell_gradients.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "cpu/activated.h"
+#include "cpu/buffer.h"
 #include "cpu/factors.h"
 #include "cpu/gradients.h"
 #include "cpu/leak_gradient.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 #include "cpu/weight_gradients.h"
 
 namespace elman::cpu {

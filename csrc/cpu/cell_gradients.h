@@ -1,7 +1,7 @@
 #pragma once
 
-#include "cpu/common.h"
 #include "cpu/right_factor.h"
+#include "cpu/vec/kernels.h"
 #include "stack.h"
 
 namespace elman::cpu {

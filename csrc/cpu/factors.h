@@ -3,7 +3,10 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
-#include "cpu/common.h"
+#include <algorithm>
+
+#include "cpu/schedule.h"
+#include "cpu/vec/kernels.h"
 
 /// macro(S, P) for every storage type S and each type P that the products' factors have where
 /// values are stored as S.

@@ -1,13 +1,13 @@
 #include <deque>
 #include <vector>
 
-#include "cpu/common.h"
 #include "cpu/factors.h"
 #include "cpu/forward_layer.h"
 #include "cpu/forward_rows.h"
 #include "cpu/rnn.h"
 #include "cpu/row_block.h"
 #include "cpu/schedule.h"
+#include "cpu/tasks.h"
 #include "cpu/team.h"
 #include "cpu/wavefront.h"
 

@@ -4,9 +4,11 @@
 #include <vector>
 
 #include "cpu/activated.h"
-#include "cpu/common.h"
+#include "cpu/buffer.h"
 #include "cpu/factors.h"
+#include "cpu/panels.h"
 #include "cpu/right_factor.h"
+#include "cpu/vec/kernels.h"
 #include "stack.h"
 
 namespace elman::cpu {

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <vector>
 
-#include "cpu/common.h"
+#include "cpu/buffer.h"
 #include "cpu/forward_layer.h"
 #include "cpu/leak.h"
+#include "cpu/panels.h"
 #include "cpu/right_factor.h"
 #include "cpu/row_block.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
 #include "cpu/team.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 
@@ -232,7 +236,7 @@ class ForwardRows {
           [&](int64_t j, int64_t columns) {
             const Rows<S> drive{cell_.drive == nullptr ? nullptr : at_row(cell_.drive, t) + j,
                                 stride_};
-            if (drive.data != nullptr) prefetch_for_writing(count, columns, drive);
+            if (drive.data != nullptr) leaky_.fetch(count, columns, drive);
             add_product(j, columns);
             if (cell_.p != nullptr)
               storage_kernels<S, C>().add(count, columns, {at_row(cell_.p, t) + j, stride_},

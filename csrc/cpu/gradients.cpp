@@ -1,6 +1,13 @@
 #include "cpu/gradients.h"
 
+#include <algorithm>
+
+#include "cpu/buffer.h"
 #include "cpu/factors.h"
+#include "cpu/panels.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "cpu/common.h"
 #include "cpu/right_factor.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
-#include "cpu/common.h"
+#include "cpu/buffer.h"
 #include "cpu/forward_layer.h"
 #include "cpu/row_block.h"
 #include "cpu/team.h"
+#include "cpu/vec/kernels.h"
 #include "stack.h"
 
 namespace elman::cpu {
@@ -40,6 +41,16 @@ class LeakyStates {
     for (int64_t i = 0; i < count; ++i) {
       C* const row = states_.get() + i * hidden_;
       if (reset[i]) std::fill(row + member.first, row + member.end, C(0));
+    }
+  }
+
+  /// Asks for the lines of the cache that a step's drive goes to: the step's product hides how long
+  /// they take to come.
+  void fetch(int64_t count, int64_t columns, Rows<S> drive) const {
+    constexpr int64_t kLine = 64 / sizeof(S);
+    for (int64_t i = 0; i < count; ++i) {
+      S* const row = drive.data + i * drive.row_stride;
+      for (int64_t j = 0; j < columns; j += kLine) __builtin_prefetch(row + j, /*rw=*/1);
     }
   }
 

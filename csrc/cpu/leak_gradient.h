@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
-#include "cpu/common.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 #include "cpu/weight_gradients.h"
 
 namespace elman::cpu {

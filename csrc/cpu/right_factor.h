@@ -1,6 +1,11 @@
 #pragma once
 
-#include "cpu/common.h"
+#include <algorithm>
+
+#include "cpu/buffer.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 

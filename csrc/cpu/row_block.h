@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "cpu/common.h"
 #include "stack.h"
 
 namespace elman::cpu {

@@ -1,11 +1,16 @@
 #include "cpu/sweep.h"
 
+#include <algorithm>
 #include <deque>
 
+#include "cpu/buffer.h"
 #include "cpu/factors.h"
 #include "cpu/gradients.h"
 #include "cpu/row_block.h"
+#include "cpu/schedule.h"
 #include "cpu/sweep_rows.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 #include "cpu/wavefront.h"
 
 namespace elman::cpu {

@@ -2,9 +2,9 @@
 
 #include <vector>
 
-#include "cpu/common.h"
 #include "cpu/right_factor.h"
 #include "cpu/schedule.h"
+#include "cpu/vec/kernels.h"
 #include "stack.h"
 
 namespace elman::cpu {

@@ -1,14 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "cpu/common.h"
+#include "cpu/buffer.h"
 #include "cpu/factors.h"
+#include "cpu/panels.h"
 #include "cpu/right_factor.h"
 #include "cpu/row_block.h"
 #include "cpu/sweep.h"
 #include "cpu/team.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 

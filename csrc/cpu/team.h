@@ -1,10 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
 
-#include "cpu/common.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 

@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "cpu/tasks.h"
 #include "cpu/team.h"
 
 namespace elman::cpu {

@@ -3,8 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "cpu/buffer.h"
 #include "cpu/factors.h"
+#include "cpu/panels.h"
 #include "cpu/right_factor.h"
+#include "cpu/schedule.h"
+#include "cpu/tasks.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "cpu/common.h"
+#include "cpu/vec/kernels.h"
 
 namespace elman::cpu {
 

@@ -10,7 +10,7 @@
 #include "caller_layout.h"
 #include "checks.h"
 #include "composite/rnn.h"
-#include "cpu/common.h"
+#include "cpu/buffer.h"
 #include "cpu/rnn.h"
 #include "dispatch/signatures.h"
 #include "dropout.h"

@@ -3,8 +3,8 @@
 #include <torch/library.h>
 
 #include "checks.h"
-#include "cpu/common.h"
 #include "cpu/schedule.h"
+#include "cpu/tasks.h"
 #include "cpu/vec/kernels.h"
 #include "dispatch/signatures.h"
 #include "ops/dense_arguments.h"

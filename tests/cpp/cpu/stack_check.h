@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "composite/composite_call.h"
-#include "cpu/common.h"
 #include "cpu/stack_call.h"
+#include "cpu/tasks.h"
 #include "oracle.h"
 #include "testing.h"
 
