@@ -1,5 +1,5 @@
-// elman::RNN as a peer of the others; with --stepper elman::Stepper (`forward` is its `process`), with
-// --torch torch::nn::RNN, a step at a time.
+// elman::RNN as a peer of the others; with --stepper elman::Stepper (`forward` is its `process`),
+// with --torch torch::nn::RNN, a step at a time.
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>

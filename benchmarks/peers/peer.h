@@ -64,7 +64,8 @@ class Peer {
   virtual void Call() = 0;
   // In mode `step`: zeros are the state again, and the first input is the next one.
   virtual void Restart() {}
-  // Of the output (the last step's) and, after backward, of the gradients of input, weight_ih, weight_hh, bias.
+  // Of the output (the last step's) and, after backward, of the gradients of input, weight_ih,
+  // weight_hh, bias.
   virtual std::vector<double> Checksums() = 0;
 };
 

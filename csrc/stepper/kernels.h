@@ -39,7 +39,8 @@ struct Kernels {
   void (*multiply_row)(const cpu::Product<C>& product);
   void (*multiply_rows)(const cpu::Product<C>& product);
   /// sums: rows of [padded(n)], destroyed; carried: v, or for kRate h, read and written; h: the
-  /// outputs; copy: null, or where they go too. Of h and copy padded(n) elements of a row are written.
+  /// outputs; copy: null, or where they go too. Of h and copy padded(n) elements of a row are
+  /// written.
   void (*finish)(const Epilogue<C>& epilogue, const FinishedRows& rows, C* sums, C* carried, C* h,
                  C* copy);
   /// h = f(v), padded.
