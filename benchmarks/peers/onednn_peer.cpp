@@ -101,7 +101,7 @@ class OneDnnPeer : public peer::Peer {
 
   void Call() override {
     if (steps_) {
-      // The state goes to and fro between two places.
+      // The state goes back and forth between two places.
       const size_t count = step_input_.get_desc().get_size() / sizeof(float);
       std::memcpy(step_input_.get_data_handle(), inputs_.data() + t_ * count,
                   count * sizeof(float));

@@ -116,7 +116,7 @@ class Stepper:
         self._numpy_dtype = numpy and numpy.dtype(str(dtype).removeprefix("torch."))
         self._one_x, self._one_y = (self.input_size,), (self.output_size,)
         self._rows_x, self._rows_y = (rows, self.input_size), (rows, self.output_size)
-        shapes = (self._one_y, self._rows_y)
+        shapes: tuple[tuple[int, ...], ...] = (self._one_y, self._rows_y)
         self._outputs = {shape: torch.empty(shape, dtype=dtype, device="cpu") for shape in shapes}
 
     def __del__(self) -> None:
