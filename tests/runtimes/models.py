@@ -166,6 +166,29 @@ def _stacked(form: str, fixed: bool = False) -> Model:
     return _rnn("2 layers, both directions, batch first, hx", form=form, fixed=fixed, **options)
 
 
+def _leaky(leak_form: str, form: str, fixed: bool = False) -> Model:
+    alpha = torch.linspace(0.2, 0.9, H)
+    return Model(
+        f"leaky, {leak_form}",
+        _seeded(lambda: elman.LeakyRNN(I, H, alpha=alpha, form=leak_form)),
+        _x,
+        None if fixed else _X,
+        form,
+        run_at=(7, 3) if fixed else (11, 2),
+    )
+
+
+def _leaky_cell(leak_form: str) -> Model:
+    return Model(
+        f"a leaky cell, {leak_form}",
+        _seeded(lambda: elman.LeakyRNNCell(I, H, alpha=0.3, form=leak_form)),
+        lambda steps, batch: (torch.randn(batch, I), torch.randn(batch, H)),
+        {"input": {0: B}, "hx": {0: B}},
+        "cell",
+    )
+
+
+_LEAK_FORMS = ("rate", "current")
 _NONLINEARITIES = ("tanh", "relu", "sigmoid", "softplus", "identity")
 
 MODELS = [
@@ -187,7 +210,9 @@ MODELS = [
         _x,
         _X,
     ),
+    *(_leaky(name, "Scan") for name in _LEAK_FORMS),
     *(_cell(name) for name in _NONLINEARITIES),
+    *(_leaky_cell(name) for name in _LEAK_FORMS),
     _SMALL_CELL,
     *(
         _rnn(f"{name}, no hx, fixed T and B", form="unrolled", fixed=True, nonlinearity=name)
@@ -196,6 +221,7 @@ MODELS = [
     _stacked("unrolled", fixed=True),
     _decaying("unrolled", fixed=True),
     _packed("unrolled"),
+    *(_leaky(name, "unrolled", fixed=True) for name in _LEAK_FORMS),
     *(_rnn(f"{name}, no hx", form="RNN", nonlinearity=name) for name in _NONLINEARITIES),
     _rnn("tanh, no hx, fixed T and B", form="RNN", fixed=True),
     _stacked("RNN"),
