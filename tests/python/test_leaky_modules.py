@@ -67,6 +67,25 @@ def test_alpha_of_one_is_the_plain_module():
     assert leaky(alpha=1.0, form="current").alpha is not None  # where the state is another one
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("nonlinearity", ACTIVATIONS)
+def test_a_tensor_of_ones_gives_the_plain_cells_bits(nonlinearity, num_layers):
+    """On the CPU, whose kernels look at its values: they are the plain cell's."""
+    rnn = elman.RNN(4, 6, num_layers, nonlinearity=nonlinearity, dtype=DTYPE)
+    x, hx = torch.randn(5, 3, 4, dtype=DTYPE), torch.randn(num_layers, 3, 6, dtype=DTYPE)
+
+    def run(leak):
+        weights = [getattr(rnn, name) for name in rnn._flat_weights_names]
+        options = (True, num_layers, 0.0, False, False, False)
+        call = torch.ops.elman.rnn(x, hx, weights, *options, nonlinearity=nonlinearity, leak=leak)
+        return *call, *torch.autograd.grad(call[0].square().sum() + call[1].sum(), weights)
+
+    for actual, expected in zip(
+        run(torch.ones(num_layers, 6, dtype=DTYPE)), run(None), strict=True
+    ):
+        assert actual.equal(expected)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_alpha_is_learnt_inside_of_the_interval(form):
     rnn = leaky(alpha=torch.full((6,), 0.5), learn_alpha=True, form=form)
