@@ -20,10 +20,10 @@ void run_layer(const ForwardLayer<S, P>& layer, const LayerSchedule& schedule) {
   const StackShape& shape = layer.shape();
   const int64_t hidden = shape.hidden_size, threads = schedule.choice.threads;
   if (schedule.choice.division == Division::kColumns) {
-    const double step_flops = 2.0 * shape.batch * hidden * hidden;
     for (const ForwardCell<S, P>& cell : layer.cells()) {
       const ForwardRows<S, P> rows(layer, cell, {0, shape.batch}, {/*alone=*/false, threads});
-      run_team<P>(threads, hidden, step_flops, [&](const Member& member) { rows.run(member); });
+      run_team<P>(threads, hidden, schedule.step_flops,
+                  [&](const Member& member) { rows.run(member); });
     }
     return;
   }
@@ -47,7 +47,6 @@ bool shares_states(const StackForward& stack) {
 template <typename S, typename P>
 void run_in_stages(const StackForward& stack, const ForwardSchedule& schedule, int64_t first,
                    int64_t end) {
-  constexpr int64_t kStages = 2;  // a layer's products with W_x, and its recurrence
   const StackShape& shape = stack.shape;
   std::deque<ForwardLayer<S, P>> prepared;
   std::deque<ForwardRows<S, P>> rows;
@@ -57,11 +56,11 @@ void run_in_stages(const StackForward& stack, const ForwardSchedule& schedule, i
                       Sharing{/*alone=*/false, /*members=*/1, schedule.tile, kTilesAhead});
   }
   std::vector<typename ForwardRows<S, P>::Carried> carried(rows.size());
-  const int64_t stages = kStages * static_cast<int64_t>(rows.size());
+  const int64_t stages = kForwardStages * static_cast<int64_t>(rows.size());
   run_wavefront(stages, rows[0].tiles(), schedule.stages.threads, [&](int64_t stage, int64_t tile) {
-    const int64_t i = stage / kStages;
+    const int64_t i = stage / kForwardStages;
     Member everything = alone(shape.hidden_size);
-    if (stage % kStages == 0) {
+    if (stage % kForwardStages == 0) {
       rows[i].project(everything, tile);
     } else {
       rows[i].advance(everything, tile, carried[i]);

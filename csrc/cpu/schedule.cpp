@@ -82,6 +82,7 @@ LayerSchedule schedule_layer(const StackShape& shape, int64_t input_size, Elemen
   LayerSchedule layer;
   Choice& choice = layer.choice;
   choice.flops = layer_flops(shape, input_size);
+  layer.step_flops = step_flops(shape);
   choice.rows = shape.batch;
   choice.weight_bytes = weight_bytes(shape, bytes);
   const int64_t threads = available.for_work(choice.flops);
@@ -162,8 +163,7 @@ ForwardSchedule divide_forward(const StackShape& shape, bool shares_states, Elem
   schedule.threads = threads;
   // Where the first stage has most of the work, all threads share it better.
   if (shape.input_size <= 2 * shape.num_layers * shape.hidden_size) {
-    constexpr int64_t kStages = 2;
-    schedule.stages = choose_stages(shape, kStages, bytes, threads);
+    schedule.stages = choose_stages(shape, kForwardStages, bytes, threads);
   }
   if (schedule.stages.shared()) {
     schedule.tile = std::min(stage_tile(shape), forward_tile(shape, shape.batch, bytes.computed));

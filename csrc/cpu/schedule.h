@@ -85,7 +85,11 @@ struct LayerSchedule {
   int64_t splits = 1;           ///< parts of the batch
   int64_t tasks = 1;            ///< these parts, for each direction
   int64_t product_threads = 1;  ///< that share the products with W_x, in a task by itself
+  double step_flops = 0;        ///< of a direction's recurrence
 };
+
+/// The stages of a layer: its products with W_x, and its recurrence.
+constexpr int64_t kForwardStages = 2;
 
 struct ForwardSchedule {
   Threads threads;
