@@ -5,6 +5,8 @@
 
 #include <ATen/Version.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <random>
 #include <string>
@@ -42,6 +44,40 @@ const StorageKernels<S, compute_t<S>>& storage(const KernelTables& tables) {
   } else {
     return tables.storage_half;
   }
+}
+
+/// f(a), written out.
+inline double activation(Activation f, double a) {
+  switch (f) {
+    case Activation::kTanh:
+      return std::tanh(a);
+    case Activation::kRelu:
+      return std::isnan(a) ? a : std::max(a, 0.0);
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-a));
+    case Activation::kSoftplus:
+      return (a > 0 ? a : 0) + std::log1p(std::exp(-std::abs(a)));
+    case Activation::kIdentity:
+      return a;
+  }
+  __builtin_unreachable();
+}
+
+/// f' in terms of h = f(a).
+inline double derivative(Activation f, double h) {
+  switch (f) {
+    case Activation::kTanh:
+      return 1 - h * h;
+    case Activation::kRelu:
+      return h <= 0 ? 0 : 1;
+    case Activation::kSigmoid:
+      return h * (1 - h);
+    case Activation::kSoftplus:
+      return -std::expm1(-h);
+    case Activation::kIdentity:
+      return 1;
+  }
+  __builtin_unreachable();
 }
 
 template <typename C>

@@ -21,38 +21,6 @@ class KernelsTest : public testing::Test {};
 using ComputeTypes = testing::Types<float, double>;
 TYPED_TEST_SUITE(KernelsTest, ComputeTypes);
 
-double activation(Activation f, double a) {
-  switch (f) {
-    case Activation::kTanh:
-      return std::tanh(a);
-    case Activation::kRelu:
-      return std::isnan(a) ? a : std::max(a, 0.0);
-    case Activation::kSigmoid:
-      return 1 / (1 + std::exp(-a));
-    case Activation::kSoftplus:
-      return (a > 0 ? a : 0) + std::log1p(std::exp(-std::abs(a)));
-    case Activation::kIdentity:
-      return a;
-  }
-  __builtin_unreachable();
-}
-
-double derivative(Activation f, double h) {
-  switch (f) {
-    case Activation::kTanh:
-      return 1 - h * h;
-    case Activation::kRelu:
-      return h <= 0 ? 0 : 1;
-    case Activation::kSigmoid:
-      return h * (1 - h);
-    case Activation::kSoftplus:
-      return 1 - std::exp(-h);
-    case Activation::kIdentity:
-      return 1;
-  }
-  __builtin_unreachable();
-}
-
 TYPED_TEST(KernelsTest, ActivateAddsTheBiasAndAppliesF) {
   using C = TypeParam;
   std::mt19937 random(3);

@@ -18,39 +18,6 @@ constexpr Activation kActivations[] = {Activation::kTanh, Activation::kRelu, Act
                                        Activation::kSoftplus, Activation::kIdentity};
 constexpr int64_t kRows = 3;
 
-double apply(Activation f, double a) {
-  switch (f) {
-    case Activation::kTanh:
-      return std::tanh(a);
-    case Activation::kRelu:
-      return std::max(a, 0.0);
-    case Activation::kSigmoid:
-      return 1 / (1 + std::exp(-a));
-    case Activation::kSoftplus:
-      return std::log1p(std::exp(a));
-    case Activation::kIdentity:
-      return a;
-  }
-  __builtin_unreachable();
-}
-
-/// f' in terms of h = f(a).
-double derivative(Activation f, double h) {
-  switch (f) {
-    case Activation::kTanh:
-      return 1 - h * h;
-    case Activation::kRelu:
-      return h <= 0 ? 0 : 1;
-    case Activation::kSigmoid:
-      return h * (1 - h);
-    case Activation::kSoftplus:
-      return -std::expm1(-h);
-    case Activation::kIdentity:
-      return 1;
-  }
-  __builtin_unreachable();
-}
-
 /// [rows, n] of S without gaps, and one more element, which must stay what it is.
 template <typename S>
 struct Guarded {
@@ -105,10 +72,10 @@ void check_step(const StorageKernels<S, C>& kernels, LeakForm form, Activation f
       const int64_t row = gap == 0 ? i : 0;
       const double alpha = leak(row, j), before = state(i, j), a = double(c(i, j)) + bias(row, j);
       const bool is_rate = form == LeakForm::kRate;
-      const double drawn = is_rate ? apply(f, a) : a;
+      const double drawn = is_rate ? activation(f, a) : a;
       const double after = (1 - alpha) * before + alpha * drawn;
       expected_state.push_back(after);
-      expected_output.push_back(is_rate ? after : apply(f, after));
+      expected_output.push_back(is_rate ? after : activation(f, after));
       expected_drive.push_back(is_rate ? drawn : a - before);
     }
   }
