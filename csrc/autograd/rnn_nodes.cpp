@@ -60,30 +60,31 @@ struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
   };
 
   SavedArguments arguments;
-  SavedVariable output, states, masks, drives;
+  SavedVariable output;
+  // states, masks, drives. Not members: with three more a node would outgrow malloc's quick sizes.
+  std::vector<SavedVariable> others;
 
   std::string name() const override { return "ElmanRnnBackward"; }
 
   void save(const RnnArguments& args, const at::Tensor& result, const Saved& saved) {
     arguments.save(args);
     output = SavedVariable(result, /*is_output=*/true);
-    states = SavedVariable(saved.states, false);
-    masks = SavedVariable(saved.masks, false);
-    drives = SavedVariable(saved.drives, false);
+    others.reserve(3);
+    for (const auto* tensor : {&saved.states, &saved.masks, &saved.drives})
+      others.emplace_back(*tensor, /*is_output=*/false);
   }
 
   Values unpack() {
     return {arguments.unpack(),
             output.unpack(getptr()),
-            {states.unpack(), masks.unpack(), drives.unpack()}};
+            {others[0].unpack(), others[1].unpack(), others[2].unpack()}};
   }
 
   template <typename Self, typename Visit>
   static void each_saved(Self& self, const Visit& visit) {
     SavedArguments::each_saved(self.arguments, visit);
     visit(self.output, /*is_output=*/true);
-    for (auto* saved : {&self.states, &self.masks, &self.drives})
-      visit(*saved, /*is_output=*/false);
+    for (auto& saved : self.others) visit(saved, /*is_output=*/false);
   }
 
   template <typename Visit>
@@ -234,10 +235,9 @@ void set_tangents(const RnnArguments& args, const at::Tensor& masks, const at::T
 /// The fused forward; in reverse mode under one node whose backward is truncated. Every order and
 /// every level of differentiation comes through here: with transforms nested, the levels below this
 /// one see the call of the internal operator and attach nodes of their own. Without save_states,
-/// what is saved may still be more than nothing.
+/// what is saved may still be more than nothing. The kernel that is called checks the arguments.
 std::tuple<at::Tensor, at::Tensor, Saved> differentiable_forward(const RnnArguments& args,
                                                                  bool save_states) {
-  check_arguments(args);
   const bool reverse = any_requires_grad(args);
   const bool forward = any_has_tangent(args);
   if (!reverse && !forward) {
@@ -286,12 +286,15 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
 
 /// The gradient of a call, itself differentiable. In reverse mode output, states and masks count as
 /// constants, since composite::differentiable_backward makes the states again from the arguments.
+/// What is called checks the arguments, but for the plain operators.
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads) {
-  check_backward_arguments(args, grads);
   const bool forward =
       any_has_tangent(args) || has_tangent(grads.grad_output) || has_tangent(grads.grad_h_n);
-  if (forward) return composite::differentiable_backward(args, grads);
+  if (forward) {
+    check_backward_arguments(args, grads);
+    return composite::differentiable_backward(args, grads);
+  }
   std::vector<at::Tensor> gradients;
   {
     at::AutoDispatchBelowADInplaceOrView guard;

@@ -5,7 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "as_optional.h"
 #include "owned_arguments.h"
 
 namespace elman {
@@ -24,9 +23,14 @@ class SavedArguments {
     // windows.
     if (kept.batch_sizes) kept.batch_sizes = kept.batch_sizes->clone();
     kept.masks.reset();
-    tensors_.reserve(params_ + 8);
+    // Room for what most calls have. With room for all arguments (a SavedVariable is large) the
+    // vector would outgrow malloc's quick sizes, which costs more than a step of a small network.
+    tensors_.reserve(params_ + 2);
+    given_.clear();
     OwnedArguments::each_tensor(kept, [&](const auto& tensor, Role) {
-      tensors_.emplace_back(tensor, /*is_output=*/false);
+      const auto* value = get_or_null(tensor);
+      given_.push_back(value != nullptr);
+      if (value) tensors_.emplace_back(*value, /*is_output=*/false);
     });
   }
 
@@ -34,14 +38,10 @@ class SavedArguments {
     OwnedArguments result;
     result.options = options_;
     result.params.resize(params_);
+    auto given = given_.begin();
     auto next = tensors_.begin();
     OwnedArguments::each_tensor(result, [&](auto& tensor, Role) {
-      at::Tensor value = (next++)->unpack();
-      if constexpr (std::is_same_v<std::decay_t<decltype(tensor)>, at::Tensor>) {
-        tensor = std::move(value);
-      } else {
-        tensor = detail::as_optional(std::move(value));
-      }
+      if (*given++) tensor = (next++)->unpack();
     });
     return result;
   }
@@ -56,11 +56,18 @@ class SavedArguments {
   void each_constant(const Visit& visit) const {
     // How many there are decides what the graph is given.
     visit(params_);
+    visit(given_);
     OwnedArguments::Options::each(options_, visit);
   }
 
  private:
-  std::vector<torch::autograd::SavedVariable> tensors_;  // in the order of each_tensor
+  static const at::Tensor* get_or_null(const at::Tensor& tensor) { return &tensor; }
+  static const at::Tensor* get_or_null(const std::optional<at::Tensor>& tensor) {
+    return tensor ? &*tensor : nullptr;
+  }
+
+  std::vector<bool> given_;                              // which of each_tensor there are
+  std::vector<torch::autograd::SavedVariable> tensors_;  // these
   size_t params_ = 0;
   OwnedArguments::Options options_;
 };

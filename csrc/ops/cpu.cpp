@@ -39,7 +39,8 @@ void dispatch_dtype(at::ScalarType dtype, const Run& run) {
                                   [&] { run(scalar_t()); });
 }
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+/// Output, h_n and what is saved; undefined tensors where there is none.
+std::tuple<at::Tensor, at::Tensor, Saved> run_forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
   check_data(args);
   if (!has_fused_kernel(args)) return composite::forward(args, save_states);
@@ -59,37 +60,48 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     return sizes;
   };
   const int64_t kept = kept_states(inner, save_states);
-  at::Tensor states = inner == 0 ? empty({0}, options) : empty(by_layer(kept), options);
-  at::Tensor drives = empty(
-      save_states && args.leak ? by_layer(shape.num_layers) : std::vector<int64_t>{0}, options);
-  at::Tensor drawn = args.draws_dropout() ? draw_masks(args) : empty({0}, options);
-  const std::vector<at::Tensor> masks = dense_layers(args.masks.value_or(drawn));
+  Saved saved;
+  if (inner > 0) saved.states = empty(by_layer(kept), options);
+  if (save_states && args.leak) saved.drives = empty(by_layer(shape.num_layers), options);
+  if (args.draws_dropout()) saved.masks = draw_masks(args);
+  const std::vector<at::Tensor> masks = dense_layers(args.masks.value_or(saved.masks));
 
   StackForward stack{
       shape, dense.cells(args),     dense.input.const_data_ptr(), {}, dense.reset_or_null(),
       {},    h_n.mutable_data_ptr()};
   stack.masks = data_pointers(masks);
   for (int64_t layer = 0; layer < inner; ++layer) {
-    stack.states.push_back(states.select(0, layer % kept).mutable_data_ptr());
+    stack.states.push_back(saved.states.select(0, layer % kept).mutable_data_ptr());
   }
   stack.states.push_back(output.mutable_data_ptr());
   stack.preactivation = data_pointers(dense.preactivation);
-  for (int64_t layer = 0; dense.leak && drives.dim() > 1 && layer < shape.num_layers; ++layer)
-    stack.drives.push_back(drives.select(0, layer).mutable_data_ptr());
+  for (int64_t layer = 0; dense.leak && saved.drives.defined() && layer < shape.num_layers; ++layer)
+    stack.drives.push_back(saved.drives.select(0, layer).mutable_data_ptr());
   dispatch_dtype(args.input.scalar_type(),
                  [&](auto scalar) { cpu::rnn_forward<decltype(scalar)>(stack); });
 
-  if (!dense.leak && drives.dim() > 1) {  // alpha is 1: f(a_t) is h_t
+  if (!dense.leak && saved.drives.defined()) {  // alpha is 1: f(a_t) is h_t
     for (int64_t layer = 0; layer < shape.num_layers; ++layer)
-      drives.select(0, layer).copy_(layer < inner ? states.select(0, layer) : output);
+      saved.drives.select(0, layer).copy_(layer < inner ? saved.states.select(0, layer) : output);
   }
-  if (!save_states) {
-    if (inner > 0) states = empty({0}, options);
-    if (args.draws_dropout()) drawn = empty({0}, options);
-  }
+  if (!save_states) saved = {};
   const CallerLayout layout(args);
-  return {layout.from_time_major(output), layout.from_states(h_n),
-          Saved{std::move(states), std::move(drawn), std::move(drives)}};
+  return {layout.from_time_major(output), layout.from_states(h_n), std::move(saved)};
+}
+
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+  auto result = run_forward(args, save_states);
+  Saved& saved = std::get<2>(result);
+  for (at::Tensor* tensor : {&saved.states, &saved.masks, &saved.drives})
+    if (!tensor->defined()) *tensor = empty({0}, args.input.options());
+  return result;
+}
+
+/// elman::rnn and elman::rnn.data where autograd has nothing to record: as on every other device
+/// (ops/rnn.cpp), without the way through `_rnn_forward`, which small networks would feel.
+std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
+  auto [output, h_n, saved] = run_forward(args, /*save_states=*/false);
+  return {std::move(output), std::move(h_n)};
 }
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
@@ -103,6 +115,7 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
   // Results in the order and the shapes that the caller gave the arguments in; pointers of what is
   // not asked for are null.
   std::vector<at::Tensor> results;
+  results.reserve(BackwardArguments::count(args.params.size()));
   const auto options = args.input.options();
   const auto make_as = [&](bool wanted, at::IntArrayRef sizes,
                            const at::TensorOptions& as) -> void* {
@@ -167,6 +180,8 @@ at::Tensor cpu::lag_norms(const RnnArguments& args, const BackwardArguments& gra
 }
 
 TORCH_LIBRARY_IMPL(elman, CPU, m) {
+  m.impl("rnn", Padded<RnnResult>::kernel<rnn>);
+  m.impl("rnn.data", Packed<RnnResult>::kernel<rnn>);
   m.impl("_rnn_forward", Internal::forward<forward>);
   m.impl("_rnn_backward", Internal::backward<backward>);
 }

@@ -44,7 +44,7 @@ const void* data_or_null(const std::optional<at::Tensor>& tensor) {
 
 std::vector<at::Tensor> dense_layers(const at::Tensor& saved) {
   std::vector<at::Tensor> layers;
-  if (saved.dim() < 2) return layers;
+  if (!saved.defined() || saved.dim() < 2) return layers;
   for (int64_t layer = 0; layer < saved.size(0); ++layer)
     layers.push_back(dense(saved.select(0, layer)));
   return layers;

@@ -13,7 +13,7 @@
 
 namespace elman {
 
-/// The layers of one of `Saved`'s tensors, [layers, T, B, D*H] or none at all, each made dense;
+/// The layers of one of `Saved`'s tensors, [layers, T, B, D*H], [0] or undefined, each made dense,
 /// whatever distance they have from each other.
 std::vector<at::Tensor> dense_layers(const at::Tensor& saved);
 

@@ -30,8 +30,7 @@ def test_the_call_without_a_defect_runs_a_kernel(base, way):
     nothing = wrong_calls.WrongCall(base, "", Exception, [])
     operator, right = wrong_calls.make(nothing)
     run = operators_run_by(prepare(operator, way, **right))
-    assert "elman::_rnn_forward" in run
-    assert base == "rnn on the meta device" or "aten::empty" in run
+    assert ("elman::_rnn_forward" if base == "rnn on the meta device" else "aten::empty") in run
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,9 @@ OF_WRONG_TYPE = [
 @pytest.mark.parametrize(("operator", "name", "value"), OF_WRONG_TYPE, ids=lambda v: str(v)[:20])
 @pytest.mark.parametrize("way", ["no_grad", "script"])
 def test_values_of_wrong_types(operator, name, value, way):
-    """The dispatcher refuses these, and names the argument."""
+    """The dispatcher refuses these, and names the argument; None for a tensor it hands on as an
+    undefined one, which elman refuses.
+    """
     call = prepare(operator, way, **{name: value})
     named = "data|input" if name == "data" else name
 
@@ -101,5 +102,6 @@ def test_values_of_wrong_types(operator, name, value, way):
         with pytest.raises((RuntimeError, TypeError), match=named):
             call()
 
-    # Tensors may be printed for the message, so what is asked for is elman's kernels alone.
-    assert "elman::_rnn_forward" not in operators_run_by(wrong_call)
+    # The dispatcher may print tensors for its message, with operators of aten's.
+    libraries = {name.partition("::")[0] for name in operators_run_by(wrong_call)}
+    assert "elman" not in libraries or libraries == {"elman"}

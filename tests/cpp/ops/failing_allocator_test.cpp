@@ -102,7 +102,7 @@ TEST(FailingAllocator, EndsTheCallWithItsError) {
           EXPECT_TRUE(elman_test::close(results[i], expected[i])) << i;
         break;
       }
-      EXPECT_GT(failed, 4);
+      EXPECT_GT(failed, 2);  // beside the two results, memory of the kernels
     }
   }
   at::set_num_threads(threads);
