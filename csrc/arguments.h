@@ -174,6 +174,14 @@ struct BackwardArguments {
     while (i + 4 < output_mask.size() && !wants_param(i)) ++i;
     return i;
   }
+  /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
+  int64_t lowest_layer(const RnnArguments& args) const {
+    if (wants_input() || (args.hx && wants_hx()) || (args.leak && wants_leak()) ||
+        (args.preactivation && wants_preactivation()))
+      return 0;
+    return static_cast<int64_t>(first_wanted_param()) /
+           (args.num_directions() * args.params_per_cell());
+  }
 };
 
 }  // namespace elman

@@ -109,6 +109,8 @@ struct StackBackward {
   std::vector<const void*> drives = {};
   /// grad_preactivation[l]: [T, B, D*H], delta summed over the windows; empty: not asked for
   std::vector<void*> grad_preactivation = {};
+  /// Layers below it are not asked for anything; num_layers: none is.
+  int64_t lowest_layer = 0;
 
   bool leaky() const { return !cells.empty() && cells[0].leak != nullptr; }
 };

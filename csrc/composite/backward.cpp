@@ -45,7 +45,7 @@ class WindowedGradient {
         layout_(layout),
         windows_(windows),
         compute_(compute_type(args)),
-        lowest_layer_(lowest_layer()),
+        lowest_layer_(grads.lowest_layer(args)),
         activation_(parse_nonlinearity(args.nonlinearity)),
         current_(parse_leak_form(args.leak_form) == LeakForm::kCurrent),
         layers_(std::move(layers.outputs)),
@@ -80,13 +80,6 @@ class WindowedGradient {
   bool asks_for_leak() const { return args_.leak.has_value() && grads_.wants_leak(); }
   bool asks_for_preactivation() const {
     return args_.preactivation.has_value() && grads_.wants_preactivation();
-  }
-
-  /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
-  int64_t lowest_layer() const {
-    if (asks_for_input() || asks_for_hx() || asks_for_leak() || asks_for_preactivation()) return 0;
-    return static_cast<int64_t>(grads_.first_wanted_param()) /
-           (args_.num_directions() * args_.params_per_cell());
   }
 
   int64_t hidden_size() const { return args_.params[1].size(1); }

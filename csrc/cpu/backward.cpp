@@ -27,7 +27,7 @@ class StackSweep {
 
   void run() {
     const BackwardSchedule schedule =
-        schedule_backward(shape_, stack_.windows, shape_.num_layers - lowest_wanted(),
+        schedule_backward(shape_, stack_.windows, shape_.num_layers - lowest_swept(),
                           stack_.lag_norms != nullptr, element_bytes<S, P>(), available_threads());
     const CallThreads call_threads(schedule.threads);
     if (schedule.order == BackwardSchedule::Order::kByLayer) {
@@ -47,6 +47,8 @@ class StackSweep {
         stack_.leaky() && shape_.leak_form == LeakForm::kRate && !stack_.drives.empty();
     return static_cast<const S*>((kept ? stack_.drives : stack_.states)[layer]);
   }
+  /// The top layer at the least.
+  int64_t lowest_swept() const { return std::min(stack_.lowest_layer, shape_.num_layers - 1); }
   bool need_errors() const {
     for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
       if (needs_errors(stack_, layer)) return true;
@@ -102,31 +104,7 @@ class StackSweep {
 
   /// Whether anything below `layer` (its own weights not counted) is asked for.
   bool wanted_below(int64_t layer) const {
-    if (stack_.grad_input != nullptr) return true;
-    for (int64_t lower = 0; lower < layer; ++lower) {
-      if (wanted(lower)) return true;
-    }
-    return false;
-  }
-
-  bool wanted(int64_t layer) const {
-    if (stack_.grad_hx != nullptr || stack_.lag_norms != nullptr ||
-        !stack_.grad_preactivation.empty())
-      return true;
-    for (int64_t direction = 0; direction < shape_.num_directions; ++direction) {
-      const CellGradients& grads = stack_.grads[index(layer, direction)];
-      if (grads.weight_ih != nullptr || grads.weight_hh != nullptr || grads.bias_ih != nullptr ||
-          grads.bias_hh != nullptr || grads.leak != nullptr)
-        return true;
-    }
-    return false;
-  }
-
-  /// Layers below it are not asked for anything.
-  int64_t lowest_wanted() const {
-    int64_t lowest = shape_.num_layers - 1;
-    while (lowest > 0 && wanted_below(lowest)) --lowest;
-    return lowest;
+    return stack_.grad_input != nullptr || layer > stack_.lowest_layer;
   }
 
   /// Windows that do not overlap: a step's window is known from the step, so that a layer is swept
@@ -137,8 +115,7 @@ class StackSweep {
     // that by what arrives at the layer below.
     const Buffer<C> delta(layer_size_);
     const Buffer<C> errors(need_errors() ? layer_size_ : 0);
-    for (int64_t layer = shape_.num_layers - 1; layer >= 0; --layer) {
-      if (!wanted(layer) && !wanted_below(layer)) return;
+    for (int64_t layer = shape_.num_layers - 1; layer >= stack_.lowest_layer; --layer) {
       std::vector<RightFactor<S, P>> weight_hh;
       for (int64_t d = 0; d < directions; ++d) weight_hh.push_back(weight_hh_factor(layer, d));
       std::vector<SweepCell<S, P>> cells;
@@ -172,7 +149,7 @@ class StackSweep {
       if (need_errors()) std::fill_n(errors.get(), layers * layer_size_, C(0));
     }
     std::vector<RightFactor<S, P>> weight_hh, weight_ih;
-    const int64_t lowest = lowest_wanted();
+    const int64_t lowest = lowest_swept();
     for (int64_t layer = layers - 1; layer >= 0; --layer) {
       weight_hh.push_back(weight_hh_factor(layer, 0));
       weight_ih.push_back(layer > 0

@@ -35,6 +35,7 @@ class WeightGradientBlock {
                       const std::vector<WeightGradient<S>>& weights, int64_t h0, int64_t m,
                       std::vector<Strip> strips)
       : rows_in_all_(rows),
+        packed_rows_(kTransposes ? kReduceRows : std::min(kReduceRows, rows)),
         source_(delta),
         weights_(weights),
         h0_(h0),
@@ -42,8 +43,8 @@ class WeightGradientBlock {
         strips_(std::move(strips)),
         positions_(weights.size()),
         begun_(strips_.size()),
-        delta_(kTransposes ? m * kTransposedStride : kReduceRows * ceil_div(m, kSlice) * kSlice),
-        panel_(kReduceRows * kPanelColumns),
+        delta_(kTransposes ? m * kTransposedStride : packed_rows_ * ceil_div(m, kSlice) * kSlice),
+        panel_(packed_rows_ * kPanelColumns),
         rows_(kTransposes ? kReduceRows * kPanelColumns : 0),
         pairs_(kTransposes ? kReduceRows * kPanelColumns : 0),
         sum_(sums_in_place() ? 0 : sum_elements()) {}
@@ -170,7 +171,7 @@ class WeightGradientBlock {
       multiply(0, m_, {delta_.get(), kTransposedStride, 1});
     } else {
       const auto multiply_slice = [&](int64_t h, int64_t m) {
-        multiply(h, m, {delta_.get() + h * kReduceRows, 1, kSlice});
+        multiply(h, m, {delta_.get() + h * packed_rows_, 1, kSlice});
       };
       for_panels(m_, multiply_slice, kSlice);
     }
@@ -194,7 +195,7 @@ class WeightGradientBlock {
     } else {
       const auto load_rows = [&](int64_t first, int64_t rows) {
         const auto load_slice = [&](int64_t h, int64_t columns) {
-          load(first, rows, h, columns, delta_.get() + h * kReduceRows + first * kSlice, kSlice);
+          load(first, rows, h, columns, delta_.get() + h * packed_rows_ + first * kSlice, kSlice);
         };
         for_panels(m_, load_slice, kSlice);
       };
@@ -243,14 +244,15 @@ class WeightGradientBlock {
   }
 
   const int64_t rows_in_all_;
+  const int64_t packed_rows_;   ///< of them at a time, at most
   const Rows<const C> source_;  ///< delta: [rows, H]
   const std::vector<WeightGradient<S>>& weights_;
   const int64_t h0_, m_;
   const std::vector<Strip> strips_;
   std::vector<Position> positions_;  ///< of each weight
   std::vector<bool> begun_;          ///< of each strip, whether anything has been summed
-  Buffer<P> delta_;  ///< [slices, kReduceRows, kSlice], or [m, kReduceRows] if it is transposed
-  Buffer<P> panel_;  ///< [kReduceRows, panel_columns] of the right factor
+  Buffer<P> delta_;  ///< [slices, packed rows, kSlice], or [m, kReduceRows] if it is transposed
+  Buffer<P> panel_;  ///< [packed rows, panel_columns] of the right factor
   Buffer<P> rows_;   ///< [kReduceRows, kPanelColumns], rows that are going to be interleaved,
   Buffer<P> pairs_;  ///< and interleaved
   Buffer<C> sum_;    ///< [panels, m, columns of the panel], if sums are not made in place

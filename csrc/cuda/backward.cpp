@@ -31,7 +31,7 @@ class StackGradient {
         grads_(grads),
         windows_(Windows::make(call.steps, args_.k1, args_.k2)),
         stream_(current_stream(call.input)),
-        lowest_layer_(lowest_layer()),
+        lowest_layer_(grads.lowest_layer(args_)),
         results_(grads.output_mask.size()) {
     for (int64_t layer = 0; layer + 1 < args_.num_layers; ++layer) {
       states_.push_back(call.saved_layer(grads.saved.states, layer));
@@ -74,14 +74,6 @@ class StackGradient {
   bool asks_for_leak() const { return args_.leak && grads_.wants_leak(); }
   bool asks_for_preactivation() const {
     return args_.preactivation && grads_.wants_preactivation();
-  }
-
-  /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.
-  int64_t lowest_layer() const {
-    if (grads_.wants_input() || asks_for_hx() || asks_for_leak() || asks_for_preactivation())
-      return 0;
-    return static_cast<int64_t>(grads_.first_wanted_param()) /
-           (args_.num_directions() * args_.params_per_cell());
   }
 
   int64_t cell(int64_t layer, int64_t direction) const {

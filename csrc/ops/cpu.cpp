@@ -111,6 +111,7 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
   const bool wants_leak = args.leak && grads.wants_leak();
   const DenseBackwardArguments dense(args, grads, wants_leak);
   auto stack = dense.stack(args, Windows::make(dense.shape.steps, args.k1, args.k2));
+  stack.lowest_layer = grads.lowest_layer(args);
 
   // Results in the order and the shapes that the caller gave the arguments in; pointers of what is
   // not asked for are null.
