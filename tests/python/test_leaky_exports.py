@@ -2,10 +2,9 @@
 operators."""
 
 import elman
-import numpy as np
-import onnxruntime
 import pytest
 import torch
+from onnx_files import assert_runs, export
 from torch.export import Dim
 
 T, B = Dim("T"), Dim("B")
@@ -70,24 +69,7 @@ class Cell(Leaky):
         return torch.randn(batch, 4), torch.randn(batch, H), torch.randn(batch, H)
 
 
-def assert_runs(model, module, args):
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    names = [value.name for value in session.get_inputs()]
-    feeds = {name: arg.numpy() for name, arg in zip(names, args, strict=True)}
-    expected = module(*args)
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    for actual, wanted in zip(session.run(None, feeds), expected, strict=True):
-        np.testing.assert_allclose(actual, wanted.detach().numpy(), rtol=1e-5, atol=1e-5)
-
-
-def export(module, args, dynamic_shapes=None, form="Scan"):
-    program = elman.onnx.export(
-        module.eval(), args, form=form, dynamic_shapes=dynamic_shapes, verbose=False
-    )
-    return program.model_proto
-
-
-@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "softplus"])
+@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "softplus", "identity"])
 @pytest.mark.parametrize("form", FORMS)
 def test_scan(form, nonlinearity):
     module = Padded(form, nonlinearity)

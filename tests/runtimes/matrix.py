@@ -27,6 +27,7 @@ _PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 _MARKS = ("<!-- tests/runtimes: begin -->", "<!-- tests/runtimes: end -->")
 _HEADINGS = {
     "Scan": "the default",
+    "Scan 1": "`steps_per_turn=1`",
     "cell": "a cell",
     "unrolled": '`form="unrolled"`',
     "RNN": '`form="RNN"`',
@@ -46,6 +47,7 @@ def export(model: Model, path: Path) -> torch.nn.Module:
             module,
             model.arguments(*model.exported_at),
             form=form,
+            steps_per_turn=model.steps_per_turn,
             dynamic_shapes=model.dynamic_shapes,
             verbose=False,
         )
@@ -120,6 +122,11 @@ def try_model(model: Model, folder: Path) -> list[str]:
     return [judge(run(runtime, path, feeds), wanted, model) for runtime in RUNTIMES]
 
 
+def heading(model: Model) -> str:
+    steps = "" if model.steps_per_turn is None else f" {model.steps_per_turn}"
+    return _HEADINGS[f"{model.form}{steps}"]
+
+
 def table(rows: list[tuple[Model, list[str]]]) -> str:
     titles = [f"{_TITLES.get(name, name)} {importlib.metadata.version(name)}" for name in RUNTIMES]
     torch_version = torch.__version__.partition("+")[0]
@@ -129,9 +136,7 @@ def table(rows: list[tuple[Model, list[str]]]) -> str:
         f"| form | model | {' | '.join(titles)} |",
         "|---|---|" + "---|" * len(titles),
     ]
-    lines += [
-        f"| {_HEADINGS[model.form]} | {model.name} | {' | '.join(cells)} |" for model, cells in rows
-    ]
+    lines += [f"| {heading(model)} | {model.name} | {' | '.join(cells)} |" for model, cells in rows]
     return "\n".join(lines)
 
 
@@ -153,21 +158,20 @@ def acceptable(model: Model, cell: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="", help="models whose form and name contain this")
+    parser.add_argument("--only", default="", help="models whose row in the table contains this")
     parser.add_argument("--no-table", action="store_true", help="leave the page as it is")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for model in MODELS:
-            if options.only in f"{model.form} {model.name}":
+            if options.only in f"{heading(model)} {model.name}":
                 rows.append((model, try_model(model, Path(folder))))
-                print(
-                    f"{model.form}, {model.name}: {dict(zip(RUNTIMES, rows[-1][1], strict=True))}"
-                )
+                cells = dict(zip(RUNTIMES, rows[-1][1], strict=True))
+                print(f"{heading(model)}, {model.name}: {cells}", flush=True)
     if not options.only and not options.no_table:
         write(table(rows))
     wrong = [
-        f"{model.form}, {model.name}, {runtime}: {cell}"
+        f"{heading(model)}, {model.name}, {runtime}: {cell}"
         for model, cells in rows
         for runtime, cell in zip(RUNTIMES, cells, strict=True)
         if not acceptable(model, cell)

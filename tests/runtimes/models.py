@@ -1,7 +1,7 @@
 """The grid of models that the runtimes are tried on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import elman
 import torch
@@ -27,6 +27,7 @@ class Model:
     run_at: tuple[int, int] = (11, 2)
     relative: float = 1e-5
     absolute: float = 1e-5
+    steps_per_turn: int | None = None
 
 
 def _seeded(make: Callable[[], torch.nn.Module]) -> Callable[[], torch.nn.Module]:
@@ -191,7 +192,7 @@ def _leaky_cell(leak_form: str) -> Model:
 _LEAK_FORMS = ("rate", "current")
 _NONLINEARITIES = ("tanh", "relu", "sigmoid", "softplus", "identity")
 
-MODELS = [
+_SCANS = [
     *(_rnn(f"{name}, no hx", nonlinearity=name) for name in _NONLINEARITIES),
     _rnn("tanh, no hx, fixed T and B", fixed=True),
     _stacked("Scan"),
@@ -211,6 +212,11 @@ MODELS = [
         _X,
     ),
     *(_leaky(name, "Scan") for name in _LEAK_FORMS),
+]
+
+MODELS = [
+    *_SCANS,
+    *(replace(model, steps_per_turn=1) for model in _SCANS),
     *(_cell(name) for name in _NONLINEARITIES),
     *(_leaky_cell(name) for name in _LEAK_FORMS),
     _SMALL_CELL,

@@ -30,26 +30,79 @@ from elman._on_import import on_import
 __all__ = ["FORMS", "export", "use_form"]
 
 
+def _each_nth(x: Tensor, n: int) -> list[Tensor]:
+    """x: [T, ...] as n tensors [ceil(T/n), ...]: the steps 0, n, 2n, ..., then 1, n + 1, ....
+
+    Zeros follow the last step where n does not divide T.
+    """
+    if n == 1:
+        return [x]
+    padded = torch.nn.functional.pad(x, [0, 0] * (x.dim() - 1) + [0, n - 1])
+    # The ends are counted from the back, so that they are constants for every T.
+    return [padded[i : (i + 1 - n) or None : n] for i in range(n)]
+
+
+def _joined(parts: list[Tensor], steps: int) -> Tensor:
+    """The inverse of _each_nth, without the padding: [T, B, H]."""
+    if len(parts) == 1:
+        return parts[0]
+    n, (turns, batch, size) = len(parts), parts[0].shape
+    symbolic = torch.onnx.ops.symbolic
+    # The sizes as operators of ONNX, since torch.onnx needs five more to compute them from T, and
+    # without -1, of which onnxruntime makes another number where the batch is empty.
+    sizes = symbolic("Shape", (parts[0],), dtype=torch.int64, shape=(3,))
+    times = symbolic("Constant", (), {"value_ints": [n, 1, 1]}, dtype=torch.int64, shape=(3,))
+    rows = symbolic(
+        "Reshape",
+        (torch.cat(parts, 1), sizes * times),
+        dtype=parts[0].dtype,
+        shape=(turns * n, batch, size),
+    )
+    return rows[:steps]
+
+
 def _scan(
-    x: Tensor, state: Tensor, cell, reset: Tensor | None, added: Tensor | None
+    x: Tensor,
+    state: Tensor,
+    cell,
+    reset: Tensor | None,
+    added: Tensor | None,
+    *,
+    steps_per_turn: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """ONNX's Scan over MatMul, Add and the activation; the products with x stand before it."""
+    """ONNX's Scan over MatMul, Add and the activation; the products with x stand before it.
+
+    A turn of the Scan runs n steps. The padding of the last turn comes after all steps, and nothing
+    that it makes is read: h_n is taken from the states.
+    """
     from torch._higher_order_ops.scan import scan_op
 
-    current = cell.leak_form == "current"
+    steps, current = x.size(0), cell.leak_form == "current"
+    n = min(steps_per_turn, steps) if isinstance(steps, int) else steps_per_turn
     # Detached, or the exporter's passes would make a backward pass that nobody asks for.
     projected, state = cell.project(x, added).detach(), state.detach()
     sequences = [projected] if reset is None else [projected, reset.unsqueeze(2)]
+    parts = [part for sequence in sequences for part in _each_nth(sequence, n)]
     constants = tuple(constant.detach() for constant in cell.constants)
 
-    def step(state, projected, *rest):
-        borders, own = rest[: len(sequences) - 1], rest[len(sequences) - 1 :]
-        state, output = cell.step(projected, state, own, *borders)
-        # What is carried and what is stacked may not be the same tensor.
-        return (state, output, state.clone()) if current else (state, output.clone())
+    def turn(state, *given):
+        own, outputs, states = given[len(parts) :], [], []
+        for i in range(n):
+            projected, *border = given[i : len(parts) : n]
+            state, output = cell.step(projected, state, own, *border)
+            outputs.append(output)
+            states.append(state)
+        # Each value once: onnxruntime makes other numbers of one that is carried and stacked, or
+        # stacked twice, without an error.
+        results = [state]
+        for value in outputs + states if current else states:
+            results.append(value.clone() if any(value is seen for seen in results) else value)
+        return tuple(results)
 
-    final, outputs, *states = scan_op(step, [state], sequences, constants)
-    return outputs, states[0] if current else outputs, final
+    _, *made = scan_op(turn, [state], parts, constants)
+    outputs = _joined(made[:n], steps)
+    states = _joined(made[n:], steps) if current else outputs
+    return outputs, states, states[-1]
 
 
 def _rnn_node(
@@ -102,30 +155,55 @@ _RUNS = {"Scan": _scan, "RNN": _rnn_node, "unrolled": _plain.unrolled}
 #: activation by itself, for a fixed number of steps.
 FORMS = tuple(_RUNS)
 
-_form: contextvars.ContextVar[str] = contextvars.ContextVar("elman.onnx form", default="Scan")
+# onnxruntime spends a third of a microsecond on a turn, whatever is in it. Four steps share that;
+# with more, the slices before the Scan cost what the turns save.
+_STEPS_PER_TURN = 4
+
+
+def _run_of(form: str, steps_per_turn: int | None) -> _plain.Run:
+    if form not in FORMS:
+        raise ValueError(f"form should be one of {', '.join(map(repr, FORMS))}, got: {form!r}")
+    if form == "Scan":
+        n = _STEPS_PER_TURN if steps_per_turn is None else steps_per_turn
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"steps_per_turn should be a positive integer, got: {n!r}")
+        return functools.partial(_scan, steps_per_turn=n)
+    if steps_per_turn is not None:
+        raise ValueError(f"steps_per_turn is of the form 'Scan', got it with form={form!r}")
+    return _RUNS[form]
+
+
+_default_run = _run_of("Scan", None)
+_run: contextvars.ContextVar[_plain.Run] = contextvars.ContextVar("elman.onnx run")
 
 
 @contextlib.contextmanager
-def use_form(form: str) -> Iterator[None]:
+def use_form(form: str, *, steps_per_turn: int | None = None) -> Iterator[None]:
     """Exports inside of the ``with`` block write sequences in this form, one of :data:`FORMS`.
 
     It serves exports that other libraries start, too, since they end in ``torch.onnx.export``.
+
+    Args:
+        form: one of :data:`FORMS`
+        steps_per_turn: of the form ``"Scan"``: how many steps one turn of the Scan runs. Default:
+            4, which is faster in onnxruntime the smaller the layers are; tract takes 1 only
     """
-    if form not in FORMS:
-        raise ValueError(f"form should be one of {', '.join(map(repr, FORMS))}, got: {form!r}")
-    token = _form.set(form)
+    token = _run.set(_run_of(form, steps_per_turn))
     try:
         yield
     finally:
-        _form.reset(token)
+        _run.reset(token)
 
 
-def export(*args: Any, form: str = "Scan", **options: Any) -> "torch.onnx.ONNXProgram | None":
+def export(
+    *args: Any, form: str = "Scan", steps_per_turn: int | None = None, **options: Any
+) -> "torch.onnx.ONNXProgram | None":
     """``torch.onnx.export(..., dynamo=True)`` with elman's sequences in the given form.
 
     Args:
         args: as of :func:`torch.onnx.export`
         form: one of :data:`FORMS`. Default: ``"Scan"``
+        steps_per_turn: as of :func:`use_form`
         options: as of :func:`torch.onnx.export`
 
     Returns:
@@ -140,7 +218,7 @@ def export(*args: Any, form: str = "Scan", **options: Any) -> "torch.onnx.ONNXPr
         raise ValueError(
             "dynamo should be True: the older exporter does not know elman's operators"
         )
-    with use_form(form):
+    with use_form(form, steps_per_turn=steps_per_turn):
         return torch.onnx.export(*args, dynamo=True, **options)
 
 
@@ -161,7 +239,7 @@ def _join_exports(decomp: ModuleType) -> None:
         _rename_axes_of_subgraphs()
         return {
             **create_table(*args, **kwargs),
-            **decompositions(_RUNS[_form.get()]),
+            **decompositions(_run.get(_default_run)),
         }
 
     vars(decomp)["create_onnx_friendly_decomposition_table"] = create_table_with_elman
