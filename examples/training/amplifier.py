@@ -105,11 +105,13 @@ def draw(x, target, y, arguments):
     axes[0, 0].plot(milliseconds, target[shown], color=BLUE, label="amplifier")
     axes[0, 0].plot(milliseconds, y[shown], color=ORANGE, ls="--", label="network")
     axes[0, 0].set(title="20 ms of the riff", xlabel="milliseconds")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=3)
     loud = numpy.linspace(-1, 1, 200)
     axes[1, 0].scatter(x[::37], target[::37], s=2, color=BLUE, label="amplifier")
     axes[1, 0].scatter(x[::37], y[::37], s=2, color=ORANGE, label="network")
     axes[1, 0].set(title="Output against input", xlim=(loud[0] * 0.6, loud[-1] * 0.6))
+    axes[1, 0].set(xlabel="dry", ylabel="output")
+    axes[1, 0].legend(loc="upper left", markerscale=3)
     for axis, sound, name in ((axes[0, 1], target, "Amplifier"), (axes[1, 1], y, "Network")):
         axis.specgram(
             sound + 1e-9, NFFT=512, Fs=RATE, noverlap=256, cmap="magma", vmin=-120, vmax=-30

@@ -1,13 +1,14 @@
 """How far back in time gradients reach: `gradient_by_lag` and its picture."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from elman import _received
+from elman._checks import as_index, check_optional_tensors, check_tensor
 from elman.rnn import RNN
-from elman.stream import as_index, check_module, check_preactivation, check_tensor
+from elman.stream import check_module, check_preactivation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,9 +53,12 @@ def gradient_by_lag(
     check_module(rnn)
     check_tensor("input", input)
     check_preactivation(rnn, preactivation)
+    check_optional_tensors(hx=hx, grad_output=grad_output, reset=reset, preactivation=preactivation)
     max_lag = as_index("max_lag", max_lag)
 
-    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict) -> Tensor:
+    def measure(
+        input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict[str, Any]
+    ) -> Tensor:
         return torch.ops.elman.gradient_by_lag(
             input,
             hx,
@@ -113,6 +117,7 @@ def plot_gradient_by_lag(
 
     Returns: the axes
     """
+    check_tensor("norms", norms)
     rate, bias = torch.ops.elman._gradient_decay(norms)
     if truncation is not None and not 1 <= as_index("truncation", truncation) <= len(bias):
         raise ValueError(f"truncation must lie in [1, {len(bias)}], got {truncation}")
@@ -137,7 +142,7 @@ def plot_gradient_by_lag(
         )
     ax.set_yscale("log")
     ax.set_xlabel("lag, steps")
-    ax.set_ylabel("mean norm of the gradient")
+    ax.set_ylabel("mean norm of the gradient (logarithmic)")
     ax.set_title(f"decay by a factor of {rate:.3g} a step")
     ax.legend()
     return ax

@@ -1,10 +1,11 @@
 """`LeakyRNN`: the recurrent network of neuroscience, an Elman RNN whose units leak."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.types import Device
 
 from elman import _scriptable
 from elman._leak import Leaky
@@ -64,8 +65,11 @@ class LeakyRNN(Leaky, RNN):
         >>> output, h_n = rnn(torch.randn(75, 8, 3))
     """
 
-    __constants__: ClassVar = [*RNN.__constants__, "form", "learn_alpha"]
-    __jit_unused_properties__: ClassVar = [*RNN.__jit_unused_properties__, "alpha"]
+    __constants__: ClassVar = [*RNN.__constants__, "form", "learn_alpha"]  # type: ignore[misc]
+    __jit_unused_properties__: ClassVar = [  # type: ignore[misc]
+        *RNN.__jit_unused_properties__,
+        "alpha",
+    ]
 
     def __init__(
         self,
@@ -77,8 +81,8 @@ class LeakyRNN(Leaky, RNN):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         *,
         truncation: Truncation = None,
         alpha: float | Tensor | None = None,
@@ -89,7 +93,7 @@ class LeakyRNN(Leaky, RNN):
         noise: float = 0.0,
         noise_in_eval: bool = True,
         generator: torch.Generator | None = None,
-        **unsupported,
+        **unsupported: Any,
     ) -> None:
         super().__init__(
             input_size,
@@ -137,7 +141,7 @@ class LeakyRNN(Leaky, RNN):
     forward__0 = _scriptable.ScriptMethod(_scriptable.leaky_rnn_padded)
     forward__1 = _scriptable.ScriptMethod(_scriptable.leaky_rnn_packed)
 
-    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict:
+    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict[str, Any]:
         directions = 2 if self.bidirectional else 1
         leak, preactivation = self._leak_and_noise(
             input, preactivation, self.num_layers, directions

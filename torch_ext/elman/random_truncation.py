@@ -1,9 +1,11 @@
 """`random_truncation`: cut points and compensation factors of unbiased truncation."""
 
+import numbers
+
 import torch
 from torch import Tensor
 
-from elman.stream import as_index
+from elman._checks import as_index
 
 __all__ = ["random_truncation"]
 
@@ -37,6 +39,10 @@ def random_truncation(
 
         >>> output, h_n = rnn(x, carry_scale=elman.random_truncation(T, B, 20))
     """
+    if isinstance(length, bool) or not isinstance(length, numbers.Real):
+        raise TypeError(f"length should be a number, got: {length!r}")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator should be a torch.Generator, got: {type(generator).__name__}")
     return torch.ops.elman.random_truncation(
         as_index("T", T),
         as_index("B", B),

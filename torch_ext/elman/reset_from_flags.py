@@ -54,7 +54,7 @@ def reset_from_flags(
         >>> reset = elman.reset_from_flags(dones, "rsl_rl")
         >>> output, h_n = rnn(observations, hx, reset=reset)
     """
-    if convention not in _LATER:
+    if not isinstance(convention, str) or convention not in _LATER:
         raise ValueError(f"convention should be one of {', '.join(_LATER)}, got: {convention!r}")
     later = _LATER[convention]
     reset = _as_bool("flags", flags, batch_first)

@@ -4,7 +4,7 @@ import ctypes
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,18 +12,20 @@ from torch import Tensor
 from elman._library import library_path
 from elman._stepper_file import to_bytes
 
-numpy: Any
-try:
+if TYPE_CHECKING:
     import numpy
-except ImportError:  # torch works without it
-    numpy = None
+else:
+    try:
+        import numpy
+    except ImportError:  # torch works without it
+        numpy = None
 
 __all__ = ["Stepper", "save_stepper"]
 
-Array = TypeVar("Array", Tensor, Any)  # a tensor or a NumPy array
+Array = TypeVar("Array", Tensor, "numpy.ndarray[Any, Any]")  # a tensor or a NumPy array
 
 
-def save_stepper(module: torch.nn.Module, path: str | os.PathLike) -> None:
+def save_stepper(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
     """Writes the file that C++'s ``elman::Stepper::load`` and :meth:`Stepper.load` read.
 
     It is a ``.safetensors`` file: the tensors have the names of the module's state dict, and the
@@ -81,7 +83,7 @@ class Stepper:
         self._open(contents, dtype, rows)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, rows: int = 1) -> "Stepper":
+    def load(cls, path: str | os.PathLike[str], rows: int = 1) -> "Stepper":
         """A stepper from a file that :func:`save_stepper` wrote.
 
         Raises:
@@ -206,10 +208,10 @@ class Stepper:
             f"dtype={self.dtype})"
         )
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {"contents": self._contents, "rows": self.rows, "state": self.state}
 
-    def __setstate__(self, saved: dict) -> None:
+    def __setstate__(self, saved: dict[str, Any]) -> None:
         self._open(saved["contents"], saved["state"].dtype, saved["rows"])
         self.state = saved["state"]
 
