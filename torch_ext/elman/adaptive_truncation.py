@@ -32,6 +32,10 @@ class AdaptiveTruncation:
         hysteresis: the proposal changes only when the new one differs from it by more than this,
             relative to it. Default: 0.1
 
+    Raises:
+        TypeError: `max_length` is no int
+        ValueError: `tolerance` is not positive, `max_length` less than 1, `hysteresis` negative
+
     Example::
 
         >>> adaptive = elman.AdaptiveTruncation(tolerance=0.1, max_length=100)
@@ -48,9 +52,11 @@ class AdaptiveTruncation:
         )
 
     def update(self, norms: Tensor) -> int:
-        """Takes `gradient_by_lag(...)`, `(L, lags)`, and returns the proposal.
+        """Takes `gradient_by_lag(...)`, `(L, lags)` of float64 or float32, and returns the
+        proposal, from 1 to `max_length`.
 
         Raises:
+            TypeError, RuntimeError: it is no Tensor, or of another shape or dtype
             ValueError: there is no gradient to go by: norms that are NaN or infinite, or all zero
         """
         check_tensor("norms", norms)

@@ -49,6 +49,16 @@ def gradient_by_lag(
 
     Returns: `(L, max_lag)`, float64 for float64 and complex128 arguments, else float32; zeros at
     lags j >= T. Never differentiated.
+
+    Raises:
+        TypeError: `rnn` is no elman.RNN, an argument no Tensor, `max_lag` no int
+        ValueError: `rnn` has two directions, `max_lag` is less than 1, or a dtype is wrong
+        RuntimeError: a shape or a device is wrong
+
+    Example::
+
+        >>> norms = elman.gradient_by_lag(rnn, x, max_lag=100)  # [L, 100]
+        >>> elman.plot_gradient_by_lag(norms, truncation=20)
     """
     check_module(rnn)
     check_tensor("input", input)
@@ -116,6 +126,11 @@ def plot_gradient_by_lag(
         ax: the axes to draw in. Default: those of a new figure
 
     Returns: the axes
+
+    Raises:
+        ImportError: matplotlib is missing, and `ax` was not given
+        ValueError: `truncation` is not one of the lags
+        TypeError, RuntimeError: `norms` is not what `gradient_by_lag` returns
     """
     check_tensor("norms", norms)
     rate, bias = torch.ops.elman._gradient_decay(norms)

@@ -36,6 +36,15 @@ def kernel_info(
     `input` as that is given it. For a call without a module there is
     ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
 
+    Args:
+        module: whose call it is
+        input: and ``hx``, ``reset``, ``carry_scale``, ``preactivation``: as for a call of the
+            module. Default: none
+
+    Raises:
+        TypeError: `module` is none of elman's, or an argument is of a wrong type
+        ValueError, RuntimeError: as the call itself
+
     Example::
 
         >>> print(elman.kernel_info(elman.RNN(128, 128), torch.randn(100, 32, 128)))

@@ -17,7 +17,9 @@ __all__ = ["LeakyRNN"]
 
 class LeakyRNN(Leaky, RNN):
     r"""A multi-layer Elman RNN whose units leak: the continuous-time RNN (CTRNN) of neuroscience,
-    integrated by Euler's method with the step dt, :math:`\alpha = dt / \tau`.
+    integrated by Euler's method with the step dt, :math:`\alpha = dt / \tau`. The rate form is that
+    of Yang, Joglekar, Song, Newsome & Wang (2019), the current form that of Song, Yang & Wang
+    (2016).
 
     With :math:`a_t = W_{ih} x_t + b_{ih} + W_{hh} r_{t-1} + b_{hh} + p_t`, the two forms are
 
@@ -58,6 +60,11 @@ class LeakyRNN(Leaky, RNN):
 
     Outputs: output, h_n
         As for :class:`elman.RNN`.
+
+    Raises:
+        ValueError: alpha is missing, given twice or outside of (0, 1]; an unknown form; a negative
+            noise; and as :class:`elman.RNN`
+        TypeError, RuntimeError: as :class:`elman.RNN`
 
     Example::
 

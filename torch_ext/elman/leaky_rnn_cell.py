@@ -39,6 +39,9 @@ class LeakyRNNCell(Leaky, RNNCell):
     Outputs: h'
         * **h'**: `(B, H_out)` or `(H_out)`, the next state: h, or v in the current form
 
+    Raises:
+        ValueError, TypeError, RuntimeError: as :class:`elman.LeakyRNN`, and :class:`elman.RNNCell`
+
     Example::
 
         >>> cell = elman.LeakyRNNCell(10, 20, alpha=0.2, form="current")

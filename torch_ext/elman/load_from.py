@@ -65,7 +65,11 @@ def load_from(
             Keras, Flax, Paddle and MLX, False for the others
 
     Returns:
-        a new RNN, trainable and in training mode as any other
+        a new RNN, trainable and in training mode as any other, of the arrays' dtype, on the CPU
+
+    Raises:
+        ValueError: the library is not known, weights are missing, or do not fit each other
+        TypeError: the weights are not of the library's kind, such as no dict
 
     Example::
 

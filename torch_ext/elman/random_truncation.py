@@ -35,6 +35,10 @@ def random_truncation(
     Returns: `(T, B)` in the default dtype, each element 0 or 1 / (1 - 1 / length); transpose it for
     ``batch_first``
 
+    Raises:
+        TypeError: T or B is no int, `length` no number, `generator` no Generator
+        ValueError: `length` is not greater than 1, or T or B negative
+
     Example::
 
         >>> output, h_n = rnn(x, carry_scale=elman.random_truncation(T, B, 20))

@@ -49,6 +49,11 @@ def reset_from_flags(
     Returns:
         bool, `(T, B)`, `(T)` or `(B, T)`
 
+    Raises:
+        TypeError: the flags are no Tensor
+        ValueError: the convention is not known, a shape is wrong, or the flags are other numbers
+            than 0 and 1
+
     Example::
 
         >>> reset = elman.reset_from_flags(dones, "rsl_rl")

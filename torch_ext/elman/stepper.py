@@ -61,6 +61,9 @@ class Stepper:
             change the stepper.
         rows: how many sequences are stepped together, each with a state of its own. Default: 1
 
+    Raises:
+        TypeError, ValueError: as :func:`save_stepper`, and for `rows` that is no int from 1 on
+
     Attributes:
         rows, input_size, hidden_size, num_layers, output_size: its sizes. Without an output layer
             ``output_size`` is ``hidden_size``.
@@ -135,6 +138,10 @@ class Stepper:
 
         Returns:
             The output, `(rows, output_size)` or `(output_size)`; it is ``out`` if that was given.
+
+        Raises:
+            TypeError: x or ``out`` is no array, or of another dtype
+            ValueError: a shape is wrong, or ``out`` not contiguous
         """
         shape: Any = getattr(x, "shape", None)
         if shape == self._rows_x:
@@ -160,6 +167,9 @@ class Stepper:
 
         Returns:
             The outputs, `(steps, rows, output_size)` or `(steps, output_size)`.
+
+        Raises:
+            TypeError, ValueError: as :meth:`step`
         """
         if not hasattr(x, "shape"):
             self._address("x", x)  # which says what it is

@@ -52,6 +52,10 @@ class Stream:
         k1: the length of a chunk, at least 1
         k2: how many steps a loss goes back through, at least k1
 
+    Raises:
+        TypeError: `rnn` is no elman.RNN, k1 or k2 no int
+        ValueError: `rnn` has two directions, or k1 and k2 are not 1 <= k1 <= k2
+
     Inputs of a call: input, reset, carry_scale, preactivation
         * **input**: the next chunk, c <= k1 steps: `(c, B, H_in)`, `(B, c, H_in)` if `rnn` is
           ``batch_first``, `(c, H_in)` unbatched. Only the stream's last chunk may have less than k1
@@ -256,6 +260,10 @@ class Stream:
             rows: `(B)` bool, which rows. Default: those whose state is not what it was
 
         Before the first chunk it gives the states to begin with.
+
+        Raises:
+            TypeError: what is given is no Tensor
+            RuntimeError, ValueError: a shape, a device or a dtype is wrong
         """
         check_tensor("state", state)
         check_optional_tensors(rows=rows)
