@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds one wheel that carries a library for each of several versions of torch, and tries it in a
-# fresh environment of each.
+# Builds one wheel that carries a library for each of several versions of torch, and tries it in an
+# environment of each.
 #
 #   tools/wheels.sh [--cuda] [--dry-run] [VERSION...]     the versions below unless some are named
 #
 # PyTorch's C++ interface differs between minor versions, so there is no library for all of them;
 # `import elman` takes the one that fits. Without --cuda the CUDA kernels are left out. Takes ten to
-# twenty minutes a version on two cores, and 6 GB each in build/wheels. The wheel goes to dist/.
+# twenty minutes a version on two cores, and 5 GB each in build/wheels: an environment with torch,
+# which the next run uses again. The wheel goes to dist/.
 # Versions from 2.14 on need a compiler with C++20. The Python is `python3`, or what PYTHON names.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -46,8 +47,13 @@ run() {
 make_environment() {
   [[ ! -e $1/.ready ]] || return 0
   run "$python" -m venv --clear "$1"
-  run "$1/bin/pip" install --quiet --disable-pip-version-check "torch==$2" numpy
+  pip "$1" install --quiet "torch==$2" numpy
   run touch "$1/.ready"
+}
+
+# pip ENVIRONMENT ARGUMENT...
+pip() {
+  run "$1/bin/python" -m pip --disable-pip-version-check "${@:2}"
 }
 
 # All CUDA architectures, also where this machine has a GPU of one of them.
@@ -61,20 +67,20 @@ for version in "$@"; do
   folder=build/wheels/$version
   make_environment "$folder/venv" "$version"
   run rm -rf "$folder/wheel"
-  run "$folder/venv/bin/pip" wheel --no-deps --disable-pip-version-check "${options[@]}" \
-    --wheel-dir "$folder/wheel" .
+  pip "$folder/venv" wheel --no-deps "${options[@]}" --wheel-dir "$folder/wheel" .
   wheels+=("$folder"/wheel/elman-*.whl)
 done
 run rm -rf build/wheels/merged
 run "$python" tools/merge_wheels.py build/wheels/merged "${wheels[@]}"
 
+# The environment of the build serves again: pip builds outside of it, so it has torch and nothing
+# of elman. The wheel's own requirement must hold there: pip may not look for another torch.
 for version in "$@"; do
-  folder=build/wheels/$version
-  run rm -rf "$folder/fresh"
-  make_environment "$folder/fresh" "$version"
-  run "$folder/fresh/bin/pip" install --quiet --disable-pip-version-check --no-deps \
-    build/wheels/merged/elman-*.whl
-  run "$folder/fresh/bin/python" tools/try_wheel.py "$version"
+  venv=build/wheels/$version/venv
+  pip "$venv" install --quiet --force-reinstall --no-deps build/wheels/merged/elman-*.whl
+  pip "$venv" check
+  run "$venv/bin/python" tools/try_wheel.py "$version"
+  pip "$venv" uninstall --quiet --yes elman
 done
 run mkdir -p dist
 run cp build/wheels/merged/elman-*.whl dist/

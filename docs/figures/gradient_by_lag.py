@@ -28,12 +28,14 @@ def main():
     """Draws the picture."""
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.4), sharey=True, layout="constrained")
-    for ax, scale in zip(panels, (0.6, 0.9, 1.1), strict=True):
+    figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.8), sharey=True, layout="constrained")
+    places = {0.6: "upper right", 0.9: "lower right", 1.1: "lower left"}  # of the legend
+    for ax, (scale, place) in zip(panels, places.items(), strict=True):
         norms = norms_of(scale)
         length = elman.AdaptiveTruncation(0.1, 60).update(norms)
         elman.plot_gradient_by_lag(norms, truncation=length, ax=ax)
-        ax.set_title(f"orthogonal W_h × {scale}: {ax.get_title()}", fontsize="small")
+        ax.set_title(f"orthogonal W_h × {scale}\n{ax.get_title()}", fontsize="small")
+        ax.legend(loc=place, fontsize="small")
         ax.label_outer()
     path = pathlib.Path(__file__).with_suffix(".svg")
     figure.savefig(path, metadata={"Date": None})

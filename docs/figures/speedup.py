@@ -42,7 +42,7 @@ def draw():
     height = len(SHOWN) * (len(BARS) * BAR + GAP)
     parts = ['<text x="8" y="20" font-weight="bold">Times as fast as torch.nn.RNN</text>']
     for i, (label, fill) in enumerate(BARS.values()):
-        x = LEFT + i * 150
+        x = LEFT + i * 175
         parts.append(f'<rect x="{x}" y="32" width="14" height="12" fill="{fill}"/>')
         parts.append(f'<text x="{x + 20}" y="43">{label}</text>')
     for tick in TICKS:

@@ -58,11 +58,11 @@ def draw():
         ),
         (
             "".join(
-                f'<rect x="{LEFT + 100 + 6 * i}" y="{y - 10}" width="6" height="12" '
+                f'<rect x="{LEFT + 150 + 6 * i}" y="{y - 10}" width="6" height="12" '
                 f'fill="{shade}"/>'
                 for i, shade in enumerate(SHADES)
             ),
-            "darker: by a later call's θ",
+            "made by θ1 to θ6",
         ),
         (
             f'<rect x="{LEFT + 330}" y="{y - 10}" width="16" height="12" rx="2" fill="{GONE}" '
@@ -70,7 +70,7 @@ def draw():
             "forgotten",
         ),
     ]
-    for (shape, label), x in zip(labels, (LEFT, LEFT + 120, LEFT + 330), strict=True):
+    for (shape, label), x in zip(labels, (LEFT, LEFT + 170, LEFT + 330), strict=True):
         parts.append(f'{shape}<text x="{x + 22}" y="{y}">{label}</text>')
     width = LEFT + CALLS * K1 * CELL + 10
     return page(parts, width, y + 14)

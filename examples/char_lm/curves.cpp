@@ -20,10 +20,13 @@ double Mean(const std::vector<double>& values, size_t begin, size_t end) {
   return Sum(values, begin, end) / static_cast<double>(end - begin);
 }
 
-// values: at least one
+// Between two values, as torch.quantile has it. values: at least one
 double Quantile(std::vector<double> values, double q) {
   std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
+  const double at = q * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<size_t>(at);
+  const size_t above = std::min(below + 1, values.size() - 1);
+  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 // The time of each whole block of `block` updates.

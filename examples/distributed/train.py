@@ -22,7 +22,6 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
-from tqdm import tqdm
 
 
 class CharModel(torch.nn.Module):
@@ -78,11 +77,20 @@ def parallel(model, engine, arguments, device):
     return model
 
 
+def progress(steps):
+    """The steps' numbers, with a bar."""
+    try:
+        from tqdm import trange
+    except ImportError:
+        raise SystemExit("tqdm is missing: pip install -r examples/requirements.txt") from None
+    return trange(steps, unit="step")
+
+
 def train(model, streams, arguments, steps, show=False):
     """Yields the loss of each step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=arguments.learning_rate)
     states = None
-    for step in tqdm(range(steps), disable=not show, unit="step"):
+    for step in progress(steps) if show else range(steps):
         input, target, first = streams[step]
         if first:
             states = [None] * arguments.layers
@@ -174,6 +182,9 @@ def parse():
 
 def main():
     arguments = parse()
+    if "LOCAL_RANK" not in os.environ:
+        command = "torchrun --standalone --nproc_per_node 2 examples/distributed/train.py"
+        sys.exit(f"torchrun starts this program's processes: {command}")
     # Where every process has a GPU of its own, nccl; gloo otherwise.
     local_rank = int(os.environ["LOCAL_RANK"])
     cuda = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])

@@ -55,7 +55,7 @@ def violations(weight, signs, mask):
 def draw(before, after, losses, arguments):
     figure, axes = plt.subplots(1, 4, figsize=(11.5, 2.9), width_ratios=(1, 1, 1, 1))
     axes[0].semilogy(losses, color=BLUE, linewidth=0.8)
-    axes[0].set(title="training loss", xlabel="step")
+    axes[0].set(title="training loss (logarithmic)", xlabel="step")
     limit = after.abs().quantile(0.995).item()
     for ax, weight, title in ((axes[1], before, "W_h at first"), (axes[2], after, "W_h trained")):
         ax.imshow(weight, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -64,8 +64,8 @@ def draw(before, after, losses, arguments):
     for weight, colour, label in ((before, GREY, "at first"), (after, BLUE, "trained")):
         values = torch.linalg.eigvals(weight)
         axes[3].plot(values.real, values.imag, ".", color=colour, markersize=3, label=label)
-    axes[3].set(title="eigenvalues")
-    axes[3].legend()
+    axes[3].set(title="eigenvalues of W_h", xlabel="real part", ylabel="imaginary part")
+    axes[3].legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     save(figure, arguments)
 
 

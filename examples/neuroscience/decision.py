@@ -58,7 +58,7 @@ def draw(network, losses, arguments):
 
     figure, axes = plt.subplots(1, 4, figsize=(12, 2.9), width_ratios=(1, 1.2, 1.2, 1))
     axes[0].semilogy(losses, color=BLUE, linewidth=0.8)
-    axes[0].set(title="training loss", xlabel="step")
+    axes[0].set(title="training loss (logarithmic)", xlabel="step")
     fine = torch.linspace(-0.55, 0.55, 200)
     axes[1].plot(fine, torch.sigmoid(bias + slope * fine), color=GREY)
     axes[1].plot(strengths, shares, "o", color=BLUE, markersize=4)

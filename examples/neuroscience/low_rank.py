@@ -48,9 +48,9 @@ def draw(network, losses, arguments):
     latent = (activity @ n / len(n)).unflatten(1, (len(strengths), 50)).mean(2)  # [T, N, R]
     figure, axes = plt.subplots(1, 4, figsize=(11.5, 2.9))
     axes[0].semilogy(losses, color=BLUE, linewidth=0.8)
-    axes[0].set(title="training loss", xlabel="step")
+    axes[0].set(title="training loss (logarithmic)", xlabel="step")
     axes[1].semilogy(torch.linalg.svdvals(network.rnn.weight_hh_l0.detach()).clamp_min(1e-12), ".")
-    axes[1].set(title="singular values of W_h", ylim=(1e-9, None))
+    axes[1].set(title="singular values of W_h (logarithmic)", xlabel="index", ylim=(1e-9, None))
     time = torch.arange(task.STEPS) * task.DT
     ranked = latent[-1].std(0).argsort(descending=True)
     for i, coherence in enumerate(strengths):

@@ -162,33 +162,33 @@ def train(task_type, arguments):
 
 def draw(histories, arguments):
     columns = len(histories)
-    figure, axes = plt.subplots(3, columns, figsize=(4.2 * columns, 6), sharex="col")
+    figure, axes = plt.subplots(4, columns, figsize=(4.2 * columns, 8.2))
     for column, (name, history) in enumerate(histories.items()):
-        loss_ax, length_ax, bias_ax = axes[:, column]
+        loss_ax, length_ax, bias_ax, decay_ax = axes[:, column]
+        for ax in (loss_ax, length_ax):
+            ax.sharex(bias_ax)
+            ax.tick_params(labelbottom=False)
         loss_ax.semilogy(history.losses, color=GREY, lw=0.7)
-        loss_ax.set(title=f"{name}: loss")
+        loss_ax.set(title=f"{name}: loss (logarithmic)")
 
         length_ax.step(history.at, history.lengths, where="post", color=BLUE)
-        length_ax.axhline(arguments.length, color=GREY, lw=0.8, ls=":")
+        length_ax.axhline(arguments.length, color=GREY, lw=0.8, ls=":", label="longest allowed")
         length_ax.set(title="k2", ylim=(0, 1.1 * arguments.length))
-        # How the gradient decays, at the beginning and at the end.
-        low = history.lengths[-1] <= arguments.length / 2
-        decay_ax = length_ax.inset_axes((0.62, 0.62 if low else 0.14, 0.36, 0.28))
-        for part, colour, label in ((0, PINK, "first"), (-1, GREEN, "last")):
-            decay = history.norms[part] / history.norms[part][0]
-            decay_ax.semilogy(
-                decay.where(decay > 0, torch.nan).tolist(), color=colour, label=label, lw=1.2
-            )
-        decay_ax.set(ylim=(1e-4, 3))
-        decay_ax.set_title("gradient by lag", size=7)
-        decay_ax.tick_params(labelsize=6)
-        decay_ax.legend(fontsize=6, handlelength=1)
 
         biases = torch.tensor(history.biases)
         bias_ax.semilogy(history.at, biases.clamp(max=10).tolist(), ".", color=ORANGE, ms=4)
-        bias_ax.axhline(arguments.tolerance, color=GREY, lw=0.8, ls=":")
-        bias_ax.set(title="its estimated relative bias (10: or more)", xlabel="step")
+        bias_ax.axhline(arguments.tolerance, color=GREY, lw=0.8, ls=":", label="tolerance")
+        bias_ax.set(title="its estimated relative bias (logarithmic; 10: or more)", xlabel="step")
         bias_ax.set_ylim(1e-2, 15)
+
+        for part, colour, when in ((0, PINK, "first"), (-1, GREEN, "last")):
+            decay = history.norms[part] / history.norms[part][0]
+            decay_ax.semilogy(
+                decay.where(decay > 0, torch.nan).tolist(), color=colour, label=f"{when} measured"
+            )
+        decay_ax.set(title="gradient by lag, of that at lag 0 (logarithmic)", xlabel="lag, steps")
+        for ax, place in ((length_ax, "lower right"), (bias_ax, "lower right"), (decay_ax, "best")):
+            ax.legend(loc=place, fontsize=8)
     save(figure, arguments)
 
 

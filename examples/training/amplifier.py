@@ -17,10 +17,10 @@ import wave
 from pathlib import Path
 
 import elman
-import numpy
 import torch
-from common import BLUE, GREY, ORANGE, parse, plt, progress, save
-from scipy.signal import lfilter
+from common import BLUE, GREY, ORANGE, package, parse, plt, progress, save
+
+numpy, signal = map(package, ("numpy", "scipy.signal"))
 
 RATE = 24000  # samples a second
 
@@ -32,7 +32,7 @@ def pluck(frequency, seconds, random):
     noise[:delay] = random.uniform(-1, 1, delay)
     feedback = numpy.zeros(delay + 2)
     feedback[0], feedback[delay], feedback[delay + 1] = 1, -0.4985, -0.4985
-    return lfilter([1], feedback, noise)
+    return signal.lfilter([1], feedback, noise)
 
 
 def play(notes, seconds, random):
@@ -43,11 +43,11 @@ def play(notes, seconds, random):
 
 def amplifier(x):
     """What is to be learnt. x: [N]"""
-    x = lfilter([0.98, -0.98], [1, -0.96], x)  # no lows
-    loudness = lfilter([0.002], [1, -0.998], abs(x))
+    x = signal.lfilter([0.98, -0.98], [1, -0.96], x)  # no lows
+    loudness = signal.lfilter([0.002], [1, -0.998], abs(x))
     x = 8 * x / (1 + 6 * loudness)  # the supply sags
     x = numpy.tanh(x + 0.3) - numpy.tanh(0.3)
-    return lfilter([0.35], [1, -0.65], x)  # the loudspeaker
+    return signal.lfilter([0.35], [1, -0.65], x)  # the loudspeaker
 
 
 def error_to_signal(y, target):
@@ -105,11 +105,13 @@ def draw(x, target, y, arguments):
     axes[0, 0].plot(milliseconds, target[shown], color=BLUE, label="amplifier")
     axes[0, 0].plot(milliseconds, y[shown], color=ORANGE, ls="--", label="network")
     axes[0, 0].set(title="20 ms of the riff", xlabel="milliseconds")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=3)
     loud = numpy.linspace(-1, 1, 200)
     axes[1, 0].scatter(x[::37], target[::37], s=2, color=BLUE, label="amplifier")
     axes[1, 0].scatter(x[::37], y[::37], s=2, color=ORANGE, label="network")
     axes[1, 0].set(title="Output against input", xlim=(loud[0] * 0.6, loud[-1] * 0.6))
+    axes[1, 0].set(xlabel="dry", ylabel="output")
+    axes[1, 0].legend(loc="upper left", markerscale=3)
     for axis, sound, name in ((axes[0, 1], target, "Amplifier"), (axes[1, 1], y, "Network")):
         axis.specgram(
             sound + 1e-9, NFFT=512, Fs=RATE, noverlap=256, cmap="magma", vmin=-120, vmax=-30

@@ -69,7 +69,7 @@ def draw(network, losses, accuracies, test, arguments):
     curves, table, misread = figure.subfigures(1, 3, width_ratios=(1.1, 1.2, 0.9))
     axes = curves.subplots(2, 1, sharex=True)
     axes[0].semilogy(losses, color=BLUE)
-    axes[0].set(title="training loss")
+    axes[0].set(title="training loss (logarithmic)")
     errors = [100 * (1 - share) for share in accuracies]
     axes[1].plot(errors, color=ORANGE)
     axes[1].set(title="errors on the test images, %", xlabel="epoch", ylim=(0, 20))

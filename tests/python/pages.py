@@ -6,7 +6,10 @@
 | under `<!-- PATH -->` | has to be that file of the repository, which a test builds |
 | under `<!-- not run: REASON -->` | left alone |
 | ```sh | has to be a script that bash can read |
+| ```text | a formula |
 | any other language | has to have one of the two comments above it |
+
+Indented blocks are refused: no test would see what is in them.
 
 `<!-- setup` … `-->` holds Python that runs at its place in the page and that a reader does not see.
 """
@@ -44,6 +47,18 @@ def blocks_of(page: Path) -> list[Block]:
         language = "python" if group == "setup" else match["language"].strip()
         found.append(Block(language, match[group], line, match["comment"] or ""))
     return found
+
+
+def indented_code_of(page: Path) -> list[int]:
+    """The lines on which indented blocks of code begin, fenced ones aside."""
+    lines = _BLOCK.sub(lambda match: "\n" * match[0].count("\n"), page.read_text("utf-8")).split(
+        "\n"
+    )
+    return [
+        number
+        for number, (before, line) in enumerate(zip(["", *lines], lines, strict=False), 1)
+        if line.startswith("    ") and line.strip() and not before.strip()
+    ]
 
 
 def is_run(block: Block) -> bool:

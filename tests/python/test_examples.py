@@ -133,31 +133,40 @@ def test_help(run, name, capsys):
     assert "--quick" in capsys.readouterr().out
 
 
-PACKAGES = ["matplotlib", "tqdm", "sklearn", "statsmodels"]
+def run_without_packages(name: str, argument: str) -> subprocess.CompletedProcess:
+    """Runs a program where nothing is installed but torch and elman."""
+    packages = ["numpy", "scipy", "matplotlib", "tqdm", "sklearn", "statsmodels"]
+    (path,) = EXAMPLES.glob(f"*/{name}.py")
+    script = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({packages}))
+sys.argv = [{name!r}, {argument!r}]
+sys.path.insert(0, {str(path.parent)!r})
+runpy.run_path({str(path)!r}, run_name="__main__")
+"""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--quick"]], ids=["help", "run"])
-def test_missing_packages_stop_a_run_with_their_name_and_no_help(arguments):
-    hide = f"import sys; sys.modules.update(dict.fromkeys({PACKAGES}))"
-    path = EXAMPLES / "training" / "digits.py"
-    run = f"sys.argv = ['digits.py', *{arguments}]; sys.path.insert(0, {str(path.parent)!r})"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import runpy; {hide}; {run}; runpy.run_path({str(path)!r}, run_name='__main__')",
-        ],
-        capture_output=True,
-        text=True,
-    )
-    if arguments == ["--help"]:
-        assert done.returncode == 0, done.stderr
-        assert "--quick" in done.stdout
-    else:
-        assert done.returncode != 0
-        assert (
-            "sklearn.datasets is missing: pip install -r examples/requirements.txt" in done.stderr
-        )
+@pytest.mark.parametrize("name", [*PROGRAMS, "amplifier", "balance", "train"])
+def test_help_needs_no_packages(name):
+    done = run_without_packages(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage:")
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("digits", "sklearn.datasets"), ("amplifier", "numpy")]
+)
+def test_missing_packages_stop_a_run_with_their_name(name, missing):
+    done = run_without_packages(name, "--quick")
+    assert done.returncode != 0
+    assert f"{missing} is missing: pip install -r examples/requirements.txt" in done.stderr
+
+
+def test_the_distributed_program_says_how_it_is_started():
+    done = run_without_packages("train", "--steps=1")
+    assert done.returncode == 1
+    assert "torchrun --standalone --nproc_per_node 2" in done.stderr
 
 
 def test_processes_together_learn_what_one_does_alone():

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, blocks_of, is_run
+from pages import PAGES, ROOT, blocks_of, indented_code_of, is_run
 
 # Runs pages.py's Python blocks of one page; tracebacks have the page's line numbers.
 RUN_PAGE = """
@@ -55,6 +55,8 @@ def test_every_block_is_accounted_for(page):
         where = f"{name_of(page)}:{block.line}"
         if block.comment.startswith("not run: ") or block.language.startswith("{"):
             continue  # a directive of the site's, in braces, is no code
+        if block.language == "text":
+            continue
         if block.comment:
             file = ROOT / block.comment
             assert file.is_file(), f"{where}: there is no {block.comment}"
@@ -64,6 +66,12 @@ def test_every_block_is_accounted_for(page):
             assert done.returncode == 0, f"{where}: {done.stderr}"
         else:
             assert block.language == "python", f"{where}: a block that no test runs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_code_is_indented(page):
+    lines = indented_code_of(page)
+    assert not lines, f"{name_of(page)}: indented code, which no test runs, in the lines {lines}"
 
 
 def test_readme_is_short():

@@ -48,3 +48,9 @@ assert_type(
     elman.pad_packed_sequence(elman.pack_padded_sequence(x, [20, 3, 1])), tuple[Tensor, Tensor]
 )
 assert_type(elman.cmake_prefix_path, str)
+leaky = elman.LeakyRNN(8, 16, alpha=0.2, device="cpu", dtype=torch.float32)
+assert_type(leaky.output(h_n), Tensor)
+leaky_of_wrong_dtype = elman.LeakyRNN(8, 16, alpha=0.2, dtype="float32")  # type: ignore[arg-type]
+assert_type(elman.LeakyRNNCell(8, 16, tau=100.0, dt=20.0, device="cpu").forward(x[0]), Tensor)
+assert_type(elman.Stepper(rnn).step(x[0, 0]), Tensor)
+assert_type(elman.forgetting_length(rnn, x), int | None)

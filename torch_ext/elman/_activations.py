@@ -53,9 +53,9 @@ def activate(nonlinearity: str, a: Tensor) -> Tensor:
     return a
 
 
-def check_nonlinearity(nonlinearity: str) -> None:
+def check_nonlinearity(nonlinearity: object) -> None:
     """Raises ValueError, in torch's words, unless `nonlinearity` is the name of one."""
-    if nonlinearity not in ACTIVATIONS:
+    if not isinstance(nonlinearity, str) or nonlinearity not in ACTIVATIONS:
         *names, last = map(repr, ACTIVATIONS)
         raise ValueError(
             f"Unknown nonlinearity '{nonlinearity}'. Select from {', '.join(names)} or {last}."

@@ -6,6 +6,7 @@ in another layout. What would need more than that is refused, by the argument's 
 """
 
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class _Layout:
             f"{placement}; redistribute it first"
         )
 
-    def _check_parameter(self, param: Tensor, name: str) -> None:
+    def _check_parameter(self, param: Any, name: str) -> None:
         self._check_distributed(name, param)
         for placement in param.placements:
             if placement != self.replicate():
@@ -59,14 +60,14 @@ class _Layout:
                     "tensor-parallel RNN is not supported"
                 )
 
-    def over(self, dim: int | None) -> list:
+    def over(self, dim: int | None) -> list[Any]:
         """The placements of a tensor whose rows of the batch lie in `dim`; None has no batch."""
         return [
             self.shard(dim) if sharded and dim is not None else self.replicate()
             for sharded in self.sharded
         ]
 
-    def local(self, name: str, value: Tensor | None, dim: int | None) -> Tensor | None:
+    def local(self, name: str, value: Any, dim: int | None) -> Tensor | None:
         """This process's part of an argument whose batch lies in `dim`."""
         if value is None:
             return None
@@ -76,7 +77,7 @@ class _Layout:
             value = value.detach().redistribute(self.mesh, placements)
         return value.to_local()
 
-    def whole(self, local: Tensor, placements: list, dim: int | None, rows: int) -> Tensor:
+    def whole(self, local: Tensor, placements: list[Any], dim: int | None, rows: int) -> Tensor:
         """The DTensor of which `local` is this process's part. rows: of the whole batch."""
         shape = list(local.shape)
         if dim is not None:
@@ -239,7 +240,7 @@ def _preactivation_dim(layout: _Layout, input: Tensor, preactivation) -> int | N
     return layout.batch_dim + preactivation.dim() - input.dim()
 
 
-def _local_options(layout: _Layout, input: Tensor, options: dict) -> dict:
+def _local_options(layout: _Layout, input: Tensor, options: dict[str, Any]) -> dict[str, Any]:
     """The options of a call, of its tensors the local parts. carry_scale may be [T]."""
     carry_scale = options.get("carry_scale")
     dims = {

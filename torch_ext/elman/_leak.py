@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,16 +12,19 @@ from elman._activations import activate
 
 __all__ = ["Leaky"]
 
+# What the classes that have a leak are beside.
+_Module: Any = torch.nn.Module if TYPE_CHECKING else object
+
 _FORMS = ("rate", "current")
 
 
-def check_form(form: str) -> None:
+def check_form(form: object) -> None:
     """Raises ValueError unless `form` is the name of one."""
     if form not in _FORMS:
         raise ValueError(f"Unknown form '{form}'. Select from 'rate' or 'current'.")
 
 
-def _parse_value(name: str, value, shapes: list[tuple[int, ...]]) -> Tensor:
+def _parse_value(name: str, value: object, shapes: list[tuple[int, ...]]) -> Tensor:
     """`value`, a number or a tensor of one of the shapes, in float64."""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return torch.tensor(float(value), dtype=torch.float64, device="cpu")
@@ -34,7 +38,7 @@ def _parse_value(name: str, value, shapes: list[tuple[int, ...]]) -> Tensor:
     return value.detach().to("cpu", torch.float64, copy=True)
 
 
-def parse_alpha(alpha, tau, dt, shapes: list[tuple[int, ...]]) -> Tensor:
+def parse_alpha(alpha: object, tau: object, dt: object, shapes: list[tuple[int, ...]]) -> Tensor:
     """Alpha in float64, given by itself or by tau with dt, of shape () or one of `shapes`."""
     if alpha is not None:
         for name, value in (("tau", tau), ("dt", dt)):
@@ -57,13 +61,14 @@ def parse_alpha(alpha, tau, dt, shapes: list[tuple[int, ...]]) -> Tensor:
     return result
 
 
-def parse_noise(noise) -> float:
+def parse_noise(noise: object) -> float:
     """The standard deviation as a float."""
     if isinstance(noise, bool) or not isinstance(noise, numbers.Real):
         raise TypeError(f"noise should be a number, got: {type(noise).__name__}")
-    if not (noise >= 0 and math.isfinite(noise)):
+    value = float(noise)
+    if not (value >= 0 and math.isfinite(value)):
         raise ValueError(f"noise must be finite and not negative, got {noise}")
-    return float(noise)
+    return value
 
 
 def unit_interval(raw: Tensor) -> Tensor:
@@ -129,11 +134,26 @@ class UnitInterval(torch.nn.Module):
         return torch.logit(alpha)
 
 
-class Leaky:
+class Leaky(_Module):
     """The part of a module that has a leak; before torch's own class among the bases."""
 
+    if TYPE_CHECKING:  # the other base has these
+        hidden_size: int
+        nonlinearity: str
+        alpha: Tensor | None
+        parametrizations: Any
+
     def _init_leak(
-        self, alpha, tau, dt, learn_alpha, form, noise, noise_in_eval, generator, shapes
+        self,
+        alpha: float | Tensor | None,
+        tau: float | Tensor | None,
+        dt: float | None,
+        learn_alpha: bool,
+        form: str,
+        noise: float,
+        noise_in_eval: bool,
+        generator: torch.Generator | None,
+        shapes: list[tuple[int, ...]],
     ) -> None:
         """To be called once the weights are there."""
         check_form(form)
@@ -180,9 +200,9 @@ class Leaky:
             if self.learn_alpha:
                 alpha = unit_interval(self.parametrizations.alpha.original)
             else:
-                alpha = self.alpha
+                alpha = self.alpha  # type: ignore[assignment]
         else:
-            alpha = self.alpha
+            alpha = self.alpha  # type: ignore[assignment]
         if alpha is None:
             return None
         # A module that was made complex has complex buffers.
@@ -209,7 +229,7 @@ class Leaky:
 
     def _leak_to_describe(
         self, input: Tensor, preactivation: Tensor | None, num_layers: int, directions: int
-    ) -> dict:
+    ) -> dict[str, Any]:
         """The operators' three options, with nothing drawn: for kernel_info, which looks at their
         sizes only.
         """
@@ -224,6 +244,11 @@ class Leaky:
     def output(self, state: Tensor) -> Tensor:
         """The output r of states, `hx` or `h_n`: they themselves in the rate form, f of them in the
         current form.
+
+        Args:
+            state: `(..., H)`
+
+        Returns: `(..., H)`
         """
         return activate(self.nonlinearity, state) if self.form == "current" else state
 
@@ -244,7 +269,7 @@ class Leaky:
                 text += ", noise_in_eval=False"
         return super().extra_repr() + text
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> Any:
         # torch refuses to pickle parametrized modules, since it cannot know what parametrizes them.
         if not self.learn_alpha or list(self.parametrizations) != ["alpha"]:
             return super().__reduce_ex__(protocol)
@@ -256,7 +281,7 @@ class Leaky:
         return _rebuild, (type(self).__bases__[0], state, raw)
 
 
-def _rebuild(cls: type, state: dict, raw: torch.nn.Parameter) -> torch.nn.Module:
+def _rebuild(cls: Any, state: dict[str, Any], raw: torch.nn.Parameter) -> torch.nn.Module:
     """A module with a learnt alpha, from the parts of its pickle."""
     module = cls.__new__(cls)
     module.__setstate__(state)

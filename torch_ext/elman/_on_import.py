@@ -7,16 +7,20 @@ long to import, and few programs need them.
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 __all__ = ["on_import"]
 
 
-def on_import(name: str) -> Callable:
+_Told = Callable[[ModuleType], None]
+
+
+def on_import(name: str) -> Callable[[_Told], _Told]:
     """Makes a function of a module run once, as soon as the module called `name` is imported."""
 
-    def register(function: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def register(function: _Told) -> _Told:
         if name in sys.modules:
             function(sys.modules[name])
         else:
@@ -27,20 +31,22 @@ def on_import(name: str) -> Callable:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, name: str, function: Callable[[ModuleType], None]) -> None:
+    def __init__(self, name: str, function: _Told) -> None:
         self.name, self.function = name, function
 
-    def find_spec(self, name, path, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != self.name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def execute_and_tell(module):
+            def execute_and_tell(module: ModuleType) -> None:
                 execute(module)
                 self.function(module)
 
-            spec.loader.exec_module = execute_and_tell
+            spec.loader.exec_module = execute_and_tell  # type: ignore[method-assign]
         return spec

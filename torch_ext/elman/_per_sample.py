@@ -26,14 +26,15 @@ class _Rule:
         return self.rule(func, *values[:count], **kwargs)
 
 
-def _for_each(sample_count: int, params: list) -> tuple[list, list]:
+def _for_each(sample_count: int, params: list[Tensor]) -> tuple[list[Tensor], list[int | None]]:
     """The parameters with one copy for each sample, and the dimension of the copies: 0, or None
     where a parameter is an ordinary tensor.
     """
     from torch.nn.utils._expanded_weights.expanded_weights_impl import ExpandedWeight
     from torch.nn.utils._expanded_weights.expanded_weights_utils import set_grad_sample_if_exists
 
-    copies, dims = [], []
+    copies: list[Tensor] = []
+    dims: list[int | None] = []
     for param in params:
         if not isinstance(param, ExpandedWeight):
             copies.append(param)

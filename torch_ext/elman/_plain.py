@@ -34,7 +34,7 @@ class Cell(NamedTuple):
     def project(self, x: Tensor, added: Tensor | None) -> Tensor:
         """What does not depend on the state, for all steps at once: [..., I] -> [..., H]."""
         projected = torch.matmul(x, self.w_ih.t())
-        if self.b_ih is not None:
+        if self.b_ih is not None and self.b_hh is not None:
             projected = projected + (self.b_ih + self.b_hh)
         return projected if added is None else projected + added
 
@@ -162,13 +162,21 @@ class Stack(NamedTuple):
     def cell(self, i: int) -> Cell:
         """Layer i // directions in direction i % directions."""
         weights = 4 if self.has_biases else 2
-        own = self.params[i * weights : (i + 1) * weights]
-        own = own if self.has_biases else [*own, None, None]
-        leak = None if self.leak is None else self.leak[i].to(own[0].dtype)
-        return Cell(*own, self.nonlinearity, leak, self.leak_form)
+        w_ih, w_hh, *biases = self.params[i * weights : (i + 1) * weights]
+        b_ih, b_hh = biases if biases else (None, None)
+        leak = None if self.leak is None else self.leak[i].to(w_ih.dtype)
+        return Cell(w_ih, w_hh, b_ih, b_hh, self.nonlinearity, leak, self.leak_form)
 
 
-def network(run, layout, x, hx, stack: Stack, reset=None, added=None):
+def network(
+    run: Run,
+    layout: Padded | Packed,
+    x: Tensor,
+    hx: Tensor | list[Tensor],
+    stack: Stack,
+    reset: Tensor | None = None,
+    added: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """x: [T, B, I]; hx, h_n: [L*D, B, H]; added: [L, T, B, D*H] or None; output: [T, B, D*H]."""
     finals = []
     for layer in range(stack.layers):

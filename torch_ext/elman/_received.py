@@ -7,6 +7,7 @@ them (offloading).
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ def receiver_of(module: torch.nn.Module) -> Receiver | None:
     return _here.receiver if _here.module is module else None
 
 
-def is_plain(module: torch.nn.Module, base: type) -> bool:
+def is_plain(module: torch.nn.Module, base: type[torch.nn.Module]) -> bool:
     """Whether there is nothing around `base.forward`, so that the module need not be called."""
     return not (
         type(module).forward is not base.forward
@@ -51,7 +52,13 @@ def is_plain(module: torch.nn.Module, base: type) -> bool:
 
 
 @torch._disable_dynamo  # compiled code knows nothing of threads
-def call(module: torch.nn.Module, receiver: Receiver, caller: str, input: Tensor, **options):
+def call(
+    module: torch.nn.Module,
+    receiver: Receiver,
+    caller: str,
+    input: Tensor,
+    **options: Tensor | None,
+) -> Any:
     """`module(input, **options)`, with `receiver` called once in the place of its operator.
 
     `caller` names in errors who calls: "a stream". Options that are None are left out: a subclass's
@@ -60,7 +67,7 @@ def call(module: torch.nn.Module, receiver: Receiver, caller: str, input: Tensor
     options = {name: value for name, value in options.items() if value is not None}
     calls = 0
 
-    def once(*arguments):
+    def once(*arguments: Any) -> tuple[Tensor, Tensor | None]:
         nonlocal calls
         calls += 1
         if calls > 1:

@@ -14,6 +14,7 @@ import functools
 import sys
 import types
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,19 +29,19 @@ class ScriptMethod:
     compile a module that exports methods, and its hooks with it.
     """
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function = torch.jit.export(function)
 
-    def __get__(self, instance, owner=None):
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         if instance is None:
             return self
         if "__overloads__" not in vars(instance):
-            raise AttributeError(f"{owner.__name__} has this method in a script only")
+            raise AttributeError(f"{type(instance).__name__} has this method in a script only")
         return types.MethodType(self._function, instance)
 
 
 def prepare(
-    module: torch.nn.Module, base: type, bare: type, overloads: list[str]
+    module: torch.nn.Module, base: type[torch.nn.Module], bare: type, overloads: list[str]
 ) -> torch.nn.Module:
     """What torch.jit.script compiles of `module`, of class `base`: the module itself inside of
     others, a twin that derives from `bare` too where it stands alone.
@@ -54,13 +55,20 @@ def prepare(
     if not _is_root():
         vars(module)["__overloads__"] = {"forward": overloads}
         return module
-    twin_class = _twin_class(type(module), bare)
+    twin_class = _twin_class(cast(Any, type(module)), bare)
     twin = twin_class.__new__(twin_class)
     vars(twin).update(vars(module), __overloads__={})
     return twin
 
 
-def call_overload(script, input, hx, reset, carry_scale, preactivation):
+def call_overload(
+    script: Any,
+    input: Tensor | PackedSequence,
+    hx: Tensor | None,
+    reset: Tensor | None,
+    carry_scale: Tensor | None,
+    preactivation: Tensor | None,
+) -> tuple[Tensor | PackedSequence, Tensor]:
     """A scripted `RNN` or `LeakyRNN` inside of another module, called from Python."""
     last = () if preactivation is None else (preactivation,)
     if isinstance(input, PackedSequence):
@@ -86,7 +94,7 @@ def _check_own_forward(module: torch.nn.Module) -> None:
 
 
 @functools.cache
-def _twin_class(cls: type, bare: type) -> type:
+def _twin_class(cls: Any, bare: type) -> Any:
     return type(cls.__name__, (bare, cls), {"__module__": cls.__module__})
 
 
@@ -94,7 +102,7 @@ def _is_root() -> bool:
     """Whether the module whose `__prepare_scriptable__` runs is the one that was given to
     torch.jit.script. Torch does not say: it keeps in `memo` what it has prepared before.
     """
-    frame = sys._getframe()
+    frame: types.FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != "call_prepare_scriptable_func_impl":
         frame = frame.f_back
     return frame is not None and not frame.f_locals["memo"]
@@ -223,13 +231,13 @@ class BareRNN:
         reset: Tensor | None = None,
         carry_scale: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return self.forward__0(input, hx, reset, carry_scale)
+        return self.forward__0(input, hx, reset, carry_scale)  # type: ignore[attr-defined]
 
     @torch.jit.export
     def forward_with_packed_input(
         self, input: PackedSequence, hx: Tensor | None = None
     ) -> tuple[PackedSequence, Tensor]:
-        return self.forward__1(input, hx)
+        return self.forward__1(input, hx)  # type: ignore[attr-defined]
 
 
 class BareLeakyRNN:
@@ -243,7 +251,7 @@ class BareLeakyRNN:
         carry_scale: Tensor | None = None,
         preactivation: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return self.forward__0(input, hx, reset, carry_scale, preactivation)
+        return self.forward__0(input, hx, reset, carry_scale, preactivation)  # type: ignore[attr-defined]
 
     @torch.jit.export
     def forward_with_packed_input(
@@ -252,7 +260,7 @@ class BareLeakyRNN:
         hx: Tensor | None = None,
         preactivation: Tensor | None = None,
     ) -> tuple[PackedSequence, Tensor]:
-        return self.forward__1(input, hx, preactivation)
+        return self.forward__1(input, hx, preactivation)  # type: ignore[attr-defined]
 
 
 def network_padded(
@@ -286,4 +294,4 @@ class BareNetwork:
     def forward(
         self, input: Tensor, hx: Tensor | None = None, steps: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        return self.forward__0(input, hx, steps)
+        return self.forward__0(input, hx, steps)  # type: ignore[attr-defined]

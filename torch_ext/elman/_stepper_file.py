@@ -3,9 +3,10 @@
 Written here byte by byte: the format is short, and elman needs no further package for it.
 """
 
+import ctypes
 import json
 import struct
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -30,10 +31,12 @@ def to_bytes(module: torch.nn.Module) -> tuple[bytes, torch.dtype]:
                 f"{name} must be of a real floating point dtype for a stepper, got {tensor.dtype}"
             )
     dtype = torch.float64 if dtype == torch.float64 else torch.float32
-    header: dict = {"__metadata__": metadata}
+    header: dict[str, Any] = {"__metadata__": metadata}
     blobs, at = [], 0
     for name, tensor in tensors.items():
-        blob = tensor.detach().to("cpu", dtype).contiguous().numpy().tobytes()
+        # Without NumPy, which torch does not need either.
+        kept = tensor.detach().to("cpu", dtype).contiguous()
+        blob = ctypes.string_at(kept.data_ptr(), kept.numel() * kept.element_size())
         header[name] = {
             "dtype": "F64" if dtype == torch.float64 else "F32",
             "shape": list(tensor.shape),

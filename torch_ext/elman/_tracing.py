@@ -1,12 +1,14 @@
 """What `torch.fx.symbolic_trace` records of elman's modules."""
 
+from typing import Any, cast
+
 import torch
-from torch.fx import Proxy
+from torch.fx import Proxy, Tracer
 
 __all__ = ["as_leaf", "first_proxy"]
 
 
-def first_proxy(*arguments) -> Proxy | None:
+def first_proxy(*arguments: object) -> Proxy | None:
     """The first argument that stands for a value which is not known yet; None in a real call."""
     for argument in arguments:
         if isinstance(argument, Proxy):
@@ -15,14 +17,19 @@ def first_proxy(*arguments) -> Proxy | None:
 
 
 def as_leaf(
-    module: torch.nn.Module, base: type, proxy: Proxy, arguments: tuple, options: dict
-) -> Proxy | None:
-    """The call of `module`, of class `base`, as one node, as torch.fx keeps torch's own modules.
+    module: torch.nn.Module,
+    base: type[torch.nn.Module],
+    proxy: Proxy,
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """The call of `module`, of class `base`, as one node, as torch.fx keeps torch's own modules:
+    a Proxy.
 
     None where its forward is only a part of what is traced, and its operator is to be recorded: it
     is the root, or its class has a forward of its own that called `base.forward`.
     """
-    path = proxy.tracer.path_of_module(module)
+    path = cast(Tracer, proxy.tracer).path_of_module(module)
     if not path or type(module).forward is not base.forward or "forward" in vars(module):
         return None
     return proxy.tracer.create_proxy("call_module", path, arguments, options)

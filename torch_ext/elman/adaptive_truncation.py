@@ -1,9 +1,12 @@
 """`AdaptiveTruncation`: the truncation length from the gradient's decay."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from elman.stream import as_index, check_tensor
+from elman._checks import as_index, check_tensor
 
 __all__ = ["AdaptiveTruncation"]
 
@@ -29,6 +32,10 @@ class AdaptiveTruncation:
         hysteresis: the proposal changes only when the new one differs from it by more than this,
             relative to it. Default: 0.1
 
+    Raises:
+        TypeError: `max_length` is no int
+        ValueError: `tolerance` is not positive, `max_length` less than 1, `hysteresis` negative
+
     Example::
 
         >>> adaptive = elman.AdaptiveTruncation(tolerance=0.1, max_length=100)
@@ -45,9 +52,11 @@ class AdaptiveTruncation:
         )
 
     def update(self, norms: Tensor) -> int:
-        """Takes `gradient_by_lag(...)`, `(L, lags)`, and returns the proposal.
+        """Takes `gradient_by_lag(...)`, `(L, lags)` of float64 or float32, and returns the
+        proposal, from 1 to `max_length`.
 
         Raises:
+            TypeError, RuntimeError: it is no Tensor, or of another shape or dtype
             ValueError: there is no gradient to go by: norms that are NaN or infinite, or all zero
         """
         check_tensor("norms", norms)
@@ -77,9 +86,19 @@ class AdaptiveTruncation:
         """What a later run needs to take up here."""
         return {"length": self._impl.proposal()}
 
-    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
-        """Takes up where another one left off."""
-        self._impl.set_proposal(state_dict["length"])
+    def load_state_dict(self, state_dict: Mapping[str, int | None]) -> None:
+        """Takes up where another one left off.
+
+        Raises:
+            TypeError, KeyError: it is not what `state_dict` returns
+            ValueError: the other one's proposal is longer than this one's `max_length`
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        if "length" not in state_dict:
+            raise KeyError(f"state_dict: expected 'length', got {sorted(state_dict)}")
+        length = state_dict["length"]
+        self._impl.set_proposal(None if length is None else as_index("length", length))
 
     def __repr__(self) -> str:
         return (
@@ -87,7 +106,7 @@ class AdaptiveTruncation:
             f"hysteresis={self.hysteresis})"
         )
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {
             "tolerance": self.tolerance,
             "max_length": self.max_length,
@@ -95,6 +114,6 @@ class AdaptiveTruncation:
             "state_dict": self.state_dict(),
         }
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["tolerance"], state["max_length"], hysteresis=state["hysteresis"])  # type: ignore[misc]
         self.load_state_dict(state["state_dict"])

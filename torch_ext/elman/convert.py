@@ -15,8 +15,10 @@ from elman.rnn_cell import RNNCell
 
 __all__ = ["Conversion", "convert", "to_torch"]
 
-_TO_ELMAN = {torch.nn.RNN: RNN, torch.nn.RNNCell: RNNCell}
-_TO_TORCH = {ours: theirs for theirs, ours in _TO_ELMAN.items()}
+_Classes = dict[type[torch.nn.Module], type[torch.nn.Module]]
+
+_TO_ELMAN: _Classes = {torch.nn.RNN: RNN, torch.nn.RNNCell: RNNCell}
+_TO_TORCH: _Classes = {ours: theirs for theirs, ours in _TO_ELMAN.items()}
 # What "an RNN" is in many a library; another network, which elman does not compute.
 _GATED = (torch.nn.LSTM, torch.nn.GRU, torch.nn.LSTMCell, torch.nn.GRUCell)
 
@@ -177,7 +179,7 @@ def _check_module(module: torch.nn.Module) -> None:
 
 
 def _candidates(
-    model: torch.nn.Module, replacements: dict[type, type]
+    model: torch.nn.Module, replacements: _Classes
 ) -> Iterator[tuple[torch.nn.Module, list[str], type]]:
     """Each module that is of one of the classes or derives from one, its names, and its class."""
     for child, its_names in _names_of(model, tuple(replacements)).items():
@@ -188,7 +190,9 @@ def _candidates(
         yield child, its_names, old
 
 
-def _names_of(model: torch.nn.Module, kinds: tuple) -> dict[torch.nn.Module, list[str]]:
+def _names_of(
+    model: torch.nn.Module, kinds: tuple[type[torch.nn.Module], ...]
+) -> dict[torch.nn.Module, list[str]]:
     """The modules of these kinds, with all names that they have."""
     names: dict[torch.nn.Module, list[str]] = {}
     for name, child in model.named_modules(remove_duplicate=False):
@@ -197,7 +201,9 @@ def _names_of(model: torch.nn.Module, kinds: tuple) -> dict[torch.nn.Module, lis
     return names
 
 
-def _receiver(report) -> Callable[[Conversion], object]:
+def _receiver(
+    report: Callable[[Conversion], object] | list[Any] | None,
+) -> Callable[[Conversion], object]:
     if report is None:
         return lambda conversion: None
     if callable(report):
@@ -210,7 +216,7 @@ def _receiver(report) -> Callable[[Conversion], object]:
     )
 
 
-def _reason_to_leave(module: torch.nn.Module, old: type, replacements: dict[type, type]) -> str:
+def _reason_to_leave(module: torch.nn.Module, old: type, replacements: _Classes) -> str:
     """Why `module`, of class `old`, cannot be replaced; empty if it can."""
     if old not in replacements:
         base = next(base for base in replacements if issubclass(old, base))

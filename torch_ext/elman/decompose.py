@@ -25,6 +25,7 @@ def decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedPro
     Raises:
         RuntimeError: the number of steps is dynamic, there is dropout in training mode, or the
             numbers are complex
+        TypeError: `program` is no ExportedProgram
 
     Example::
 

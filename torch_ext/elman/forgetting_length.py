@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from elman._checks import check_tensor
 from elman.rnn import RNN
-from elman.stream import check_module, check_tensor
+from elman.stream import check_module
 
 __all__ = ["forgetting_length"]
 

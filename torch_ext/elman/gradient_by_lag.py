@@ -1,13 +1,14 @@
 """How far back in time gradients reach: `gradient_by_lag` and its picture."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from elman import _received
+from elman._checks import as_index, check_optional_tensors, check_tensor
 from elman.rnn import RNN
-from elman.stream import as_index, check_module, check_preactivation, check_tensor
+from elman.stream import check_module, check_preactivation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,13 +49,26 @@ def gradient_by_lag(
 
     Returns: `(L, max_lag)`, float64 for float64 and complex128 arguments, else float32; zeros at
     lags j >= T. Never differentiated.
+
+    Raises:
+        TypeError: `rnn` is no elman.RNN, an argument no Tensor, `max_lag` no int
+        ValueError: `rnn` has two directions, `max_lag` is less than 1, or a dtype is wrong
+        RuntimeError: a shape or a device is wrong
+
+    Example::
+
+        >>> norms = elman.gradient_by_lag(rnn, x, max_lag=100)  # [L, 100]
+        >>> elman.plot_gradient_by_lag(norms, truncation=20)
     """
     check_module(rnn)
     check_tensor("input", input)
     check_preactivation(rnn, preactivation)
+    check_optional_tensors(hx=hx, grad_output=grad_output, reset=reset, preactivation=preactivation)
     max_lag = as_index("max_lag", max_lag)
 
-    def measure(input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict) -> Tensor:
+    def measure(
+        input: Tensor, hx: Tensor | None, reset: Tensor | None, leak: dict[str, Any]
+    ) -> Tensor:
         return torch.ops.elman.gradient_by_lag(
             input,
             hx,
@@ -112,7 +126,13 @@ def plot_gradient_by_lag(
         ax: the axes to draw in. Default: those of a new figure
 
     Returns: the axes
+
+    Raises:
+        ImportError: matplotlib is missing, and `ax` was not given
+        ValueError: `truncation` is not one of the lags
+        TypeError, RuntimeError: `norms` is not what `gradient_by_lag` returns
     """
+    check_tensor("norms", norms)
     rate, bias = torch.ops.elman._gradient_decay(norms)
     if truncation is not None and not 1 <= as_index("truncation", truncation) <= len(bias):
         raise ValueError(f"truncation must lie in [1, {len(bias)}], got {truncation}")
@@ -137,7 +157,7 @@ def plot_gradient_by_lag(
         )
     ax.set_yscale("log")
     ax.set_xlabel("lag, steps")
-    ax.set_ylabel("mean norm of the gradient")
+    ax.set_ylabel("mean norm of the gradient (logarithmic)")
     ax.set_title(f"decay by a factor of {rate:.3g} a step")
     ax.legend()
     return ax

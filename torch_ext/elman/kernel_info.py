@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman._checks import check_optional_tensors, check_tensor
 from elman._jagged import to_packed
 from elman._leak import Leaky
 from elman.network import Network
 from elman.rnn import RNN
 from elman.rnn_cell import RNNCell
-from elman.stream import check_tensor
 
 __all__ = ["kernel_info"]
 
@@ -36,6 +36,15 @@ def kernel_info(
     `input` as that is given it. For a call without a module there is
     ``torch.ops.elman.kernel_info``, with the arguments of ``torch.ops.elman.rnn``.
 
+    Args:
+        module: whose call it is
+        input: and ``hx``, ``reset``, ``carry_scale``, ``preactivation``: as for a call of the
+            module. Default: none
+
+    Raises:
+        TypeError: `module` is none of elman's, or an argument is of a wrong type
+        ValueError, RuntimeError: as the call itself
+
     Example::
 
         >>> print(elman.kernel_info(elman.RNN(128, 128), torch.randn(100, 32, 128)))
@@ -49,23 +58,30 @@ def kernel_info(
             "preactivation is for leaky modules only, but module is of type "
             f"{type(module).__name__}"
         )
-    layers = directions = 1
+    if not isinstance(module, (RNN, RNNCell)):
+        raise TypeError(f"module should be an elman.RNN, RNNCell or Network, got: {type(module)}")
     if isinstance(module, RNNCell):
         check_tensor("input", input)
+    elif not isinstance(input, (Tensor, PackedSequence)):
+        raise TypeError(
+            f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
+        )
+    check_optional_tensors(hx=hx, reset=reset, carry_scale=carry_scale, preactivation=preactivation)
+    layers = directions = 1
+    if isinstance(module, RNNCell):
+        assert isinstance(input, Tensor)
         preactivation = None if preactivation is None else preactivation.unsqueeze(0)
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
         weights = [getattr(module, name) for name in names]
         input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(0)
         stack = (weights, module.bias, 1, 0.0, module.training, False)
         batch_first, truncation = False, (0, 0)
-    elif isinstance(module, RNN):
+    else:
         weights = [getattr(module, name) for name in module._flat_weights_names]
         sizes = (module.bias, module.num_layers, float(module.dropout), module.training)
         stack = (weights, *sizes, module.bidirectional)
         batch_first, truncation = module.batch_first, module.truncation or (0, 0)
         layers, directions = module.num_layers, 2 if module.bidirectional else 1
-    else:
-        raise TypeError(f"module should be an elman.RNN, RNNCell or Network, got: {type(module)}")
     if isinstance(input, Tensor) and input.is_nested:
         input = to_packed(input)[0]
     options = {"nonlinearity": module.nonlinearity, "k1": truncation[0], "k2": truncation[1]}

@@ -1,10 +1,11 @@
 """`LeakyRNN`: the recurrent network of neuroscience, an Elman RNN whose units leak."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.types import Device
 
 from elman import _scriptable
 from elman._leak import Leaky
@@ -16,7 +17,9 @@ __all__ = ["LeakyRNN"]
 
 class LeakyRNN(Leaky, RNN):
     r"""A multi-layer Elman RNN whose units leak: the continuous-time RNN (CTRNN) of neuroscience,
-    integrated by Euler's method with the step dt, :math:`\alpha = dt / \tau`.
+    integrated by Euler's method with the step dt, :math:`\alpha = dt / \tau`. The rate form is that
+    of Yang, Joglekar, Song, Newsome & Wang (2019), the current form that of Song, Yang & Wang
+    (2016).
 
     With :math:`a_t = W_{ih} x_t + b_{ih} + W_{hh} r_{t-1} + b_{hh} + p_t`, the two forms are
 
@@ -58,14 +61,22 @@ class LeakyRNN(Leaky, RNN):
     Outputs: output, h_n
         As for :class:`elman.RNN`.
 
+    Raises:
+        ValueError: alpha is missing, given twice or outside of (0, 1]; an unknown form; a negative
+            noise; and as :class:`elman.RNN`
+        TypeError, RuntimeError: as :class:`elman.RNN`
+
     Example::
 
         >>> rnn = elman.LeakyRNN(3, 50, nonlinearity="relu", tau=100.0, dt=20.0, noise=0.05)
         >>> output, h_n = rnn(torch.randn(75, 8, 3))
     """
 
-    __constants__: ClassVar = [*RNN.__constants__, "form", "learn_alpha"]
-    __jit_unused_properties__: ClassVar = [*RNN.__jit_unused_properties__, "alpha"]
+    __constants__: ClassVar = [*RNN.__constants__, "form", "learn_alpha"]  # type: ignore[misc]
+    __jit_unused_properties__: ClassVar = [  # type: ignore[misc]
+        *RNN.__jit_unused_properties__,
+        "alpha",
+    ]
 
     def __init__(
         self,
@@ -77,8 +88,8 @@ class LeakyRNN(Leaky, RNN):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         *,
         truncation: Truncation = None,
         alpha: float | Tensor | None = None,
@@ -89,7 +100,7 @@ class LeakyRNN(Leaky, RNN):
         noise: float = 0.0,
         noise_in_eval: bool = True,
         generator: torch.Generator | None = None,
-        **unsupported,
+        **unsupported: Any,
     ) -> None:
         super().__init__(
             input_size,
@@ -137,7 +148,7 @@ class LeakyRNN(Leaky, RNN):
     forward__0 = _scriptable.ScriptMethod(_scriptable.leaky_rnn_padded)
     forward__1 = _scriptable.ScriptMethod(_scriptable.leaky_rnn_packed)
 
-    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict:
+    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict[str, Any]:
         directions = 2 if self.bidirectional else 1
         leak, preactivation = self._leak_and_noise(
             input, preactivation, self.num_layers, directions

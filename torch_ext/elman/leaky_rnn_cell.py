@@ -1,10 +1,13 @@
 """`LeakyRNNCell`: one step of `LeakyRNN`."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
+from torch.types import Device
 
+from elman._checks import check_optional_tensors
 from elman._leak import Leaky
 from elman._tracing import as_leaf, first_proxy
 from elman.rnn_cell import RNNCell
@@ -36,6 +39,9 @@ class LeakyRNNCell(Leaky, RNNCell):
     Outputs: h'
         * **h'**: `(B, H_out)` or `(H_out)`, the next state: h, or v in the current form
 
+    Raises:
+        ValueError, TypeError, RuntimeError: as :class:`elman.LeakyRNN`, and :class:`elman.RNNCell`
+
     Example::
 
         >>> cell = elman.LeakyRNNCell(10, 20, alpha=0.2, form="current")
@@ -45,7 +51,7 @@ class LeakyRNNCell(Leaky, RNNCell):
         >>> r = cell.output(v)
     """
 
-    __constants__: ClassVar = [*RNNCell.__constants__, "form", "learn_alpha"]
+    __constants__: ClassVar = [*RNNCell.__constants__, "form", "learn_alpha"]  # type: ignore[misc]
     __jit_unused_properties__: ClassVar = ["alpha"]
 
     def __init__(
@@ -54,8 +60,8 @@ class LeakyRNNCell(Leaky, RNNCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
-        device=None,
-        dtype=None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         *,
         alpha: float | Tensor | None = None,
         tau: float | Tensor | None = None,
@@ -78,6 +84,9 @@ class LeakyRNNCell(Leaky, RNNCell):
             proxy = first_proxy(input, hx, preactivation)
             if proxy is not None:
                 return self._traced(proxy, input, hx, preactivation)
+            if not isinstance(input, Tensor):
+                raise TypeError(f"input should be a Tensor, got: {type(input).__name__}")
+            check_optional_tensors(hx=hx, preactivation=preactivation)
         self._check(input, hx)
         if input.is_sparse:  # as torch's cell has it, by accident or not
             input = input.to_dense()
@@ -99,7 +108,7 @@ class LeakyRNNCell(Leaky, RNNCell):
         )
 
     @torch.jit.unused
-    def _traced(self, proxy, input, hx, preactivation):
+    def _traced(self, proxy: Proxy, input: Any, hx: Any, preactivation: Any) -> Any:  # type: ignore[override]
         """What torch.fx.symbolic_trace records."""
         leaf = as_leaf(self, LeakyRNNCell, proxy, (input, hx), {"preactivation": preactivation})
         if leaf is not None:

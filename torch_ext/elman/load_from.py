@@ -15,7 +15,7 @@ class _Library(NamedTuple):
     """How a library keeps and calls its Elman network."""
 
     # weights -> a list of layers, each a list of a _Cell for each direction
-    read: "Callable[[Any], list[list[_Cell]]]"
+    read: "_Reader"
     nonlinearity: str  # its default
     batch_first: bool  # its default
 
@@ -27,6 +27,9 @@ class _Cell(NamedTuple):
     w_hh: Tensor  # [H, H]
     b_ih: Tensor | None  # [H]
     b_hh: Tensor | None  # [H]
+
+
+_Reader = Callable[[Any], list[list[_Cell]]]
 
 
 def load_from(
@@ -62,13 +65,17 @@ def load_from(
             Keras, Flax, Paddle and MLX, False for the others
 
     Returns:
-        a new RNN, trainable and in training mode as any other
+        a new RNN, trainable and in training mode as any other, of the arrays' dtype, on the CPU
+
+    Raises:
+        ValueError: the library is not known, weights are missing, or do not fit each other
+        TypeError: the weights are not of the library's kind, such as no dict
 
     Example::
 
         >>> rnn = elman.load_from("keras", keras_model.layers[1].get_weights())
     """
-    if library not in _LIBRARIES:
+    if not isinstance(library, str) or library not in _LIBRARIES:
         raise ValueError(f"library should be one of {', '.join(_LIBRARIES)}, got: {library!r}")
     source = _LIBRARIES[library]
     layers = source.read(weights)
@@ -115,7 +122,7 @@ def _check(library: str, layers: list[list[_Cell]]) -> tuple[int, int]:
     return hidden_size, input_size
 
 
-def _tensor(array) -> Tensor:
+def _tensor(array: Any) -> Tensor:
     if isinstance(array, Tensor):
         return array.detach()
     import numpy as np
@@ -128,7 +135,9 @@ def _tensor(array) -> Tensor:
     return torch.from_numpy(array.copy())
 
 
-def _cell(w_ih, w_hh, b_ih=None, b_hh=None, *, transposed: bool = False) -> _Cell:
+def _cell(
+    w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, *, transposed: bool = False
+) -> _Cell:
     """A cell from arrays; `transposed`: [I, H] and [H, H]ᵀ; a single bias is the input's."""
     w_ih, w_hh = _tensor(w_ih), _tensor(w_hh)
     if transposed:
@@ -140,7 +149,7 @@ def _cell(w_ih, w_hh, b_ih=None, b_hh=None, *, transposed: bool = False) -> _Cel
     return _Cell(w_ih, w_hh, *(zeros if b is None else b for b in biases))
 
 
-def _entry(library: str, weights, *names: str):
+def _entry(library: str, weights: Any, *names: str) -> Any:
     """The one entry whose name is, or ends with a slash and, one of `names`."""
     found = _matches(library, weights, lambda key: key.rpartition("/")[2] in names)
     if not found:
@@ -149,7 +158,7 @@ def _entry(library: str, weights, *names: str):
     return found[0]
 
 
-def _matches(library: str, weights, is_wanted) -> list:
+def _matches(library: str, weights: Any, is_wanted: Callable[[str], bool]) -> list[Any]:
     """The entry whose name is wanted, as a list of one; an empty list if there is none."""
     if not isinstance(weights, Mapping):
         raise TypeError(f"{library}: expected a dict of weights, got {type(weights).__name__}")
@@ -159,10 +168,10 @@ def _matches(library: str, weights, is_wanted) -> list:
     return [weights[key] for key in keys]
 
 
-def _of_layers(read_cells):
+def _of_layers(read_cells: Callable[[Any], list[_Cell]]) -> _Reader:
     """A reader of one layer, a list of layers, or pairs of directions in the place of a layer."""
 
-    def read(weights) -> list[list[_Cell]]:
+    def read(weights: Any) -> list[list[_Cell]]:
         is_stack = isinstance(weights, list) and not any(map(_is_array, weights[:1]))
         layers = weights if is_stack else [weights]
         if not layers:
@@ -177,11 +186,11 @@ def _of_layers(read_cells):
     return read
 
 
-def _is_array(value) -> bool:
+def _is_array(value: object) -> bool:
     return hasattr(value, "ndim") or value is None
 
 
-def _keras(weights) -> list[_Cell]:
+def _keras(weights: Any) -> list[_Cell]:
     if not isinstance(weights, Sequence) or len(weights) not in (2, 3, 4, 6):
         raise ValueError(
             "keras: expected the arrays of SimpleRNN.get_weights(): kernel, recurrent_kernel and, "
@@ -192,25 +201,25 @@ def _keras(weights) -> list[_Cell]:
     return [_cell(*weights[i : i + count], transposed=True) for i in range(0, len(weights), count)]
 
 
-def _flax(weights) -> list[_Cell]:
+def _flax(weights: Any) -> list[_Cell]:
     i, h = (_entry("flax", weights, name, f"dense_{name}") for name in "ih")
     w_ih, w_hh = (_entry("flax", part, "kernel") for part in (i, h))
     return [_cell(w_ih, w_hh, i.get("bias"), h.get("bias"), transposed=True)]
 
 
-def _haiku(weights) -> list[_Cell]:
+def _haiku(weights: Any) -> list[_Cell]:
     i = _entry("haiku", weights, "linear")
     h = _entry("haiku", weights, "linear_1")
     w_ih, w_hh = (_entry("haiku", part, "w") for part in (i, h))
     return [_cell(w_ih, w_hh, i.get("b"), h.get("b"), transposed=True)]
 
 
-def _mlx(weights) -> list[_Cell]:
+def _mlx(weights: Any) -> list[_Cell]:
     w_ih, w_hh = (_entry("mlx", weights, name) for name in ("Wxh", "Whh"))
     return [_cell(w_ih, w_hh, weights.get("bias"))]
 
 
-def _onnx(weights) -> list[_Cell]:
+def _onnx(weights: Any) -> list[_Cell]:
     w, r = (_tensor(_entry("onnx", weights, name)) for name in "WR")
     b = weights.get("B")
     if w.dim() != 3 or r.dim() != 3:
@@ -223,14 +232,16 @@ def _onnx(weights) -> list[_Cell]:
     return [_cell(w[d], r[d], *b[d].chunk(2)) for d in range(w.size(0))]
 
 
-def _named(library: str, layer_name, names: tuple[str, str, str, str]):
+def _named(
+    library: str, layer_name: Callable[[str, int, int], str], names: tuple[str, str, str, str]
+) -> _Reader:
     """A reader of one dict for all layers and directions, whose names layer_name(i, d) makes."""
 
-    def value(weights, key: str):
+    def value(weights: Any, key: str) -> Any:
         found = _matches(library, weights, lambda name: name.endswith(key))
         return found[0] if found else None
 
-    def read(weights) -> list[list[_Cell]]:
+    def read(weights: Any) -> list[list[_Cell]]:
         layers: list[list[_Cell]] = []
         while True:
             cells = []

@@ -49,7 +49,12 @@ class Network(torch.nn.Module):
             ``'tanh'``. Default: ``'identity'``
         cell: the class of the layers: ``'elman'``, :class:`RNN`, or ``'leaky'``,
             :class:`LeakyRNN`, whose output r is what :math:`h_t` is above. Default: ``'elman'``
-        **rnn_arguments: those of the class; ``device`` and ``dtype`` are the output layer's too
+        **rnn_arguments: those of the class, by keyword: ``num_layers`` (1), ``nonlinearity``
+            (``'tanh'``), ``bias`` (``True``), ``batch_first`` (``False``), ``dropout`` (0),
+            ``bidirectional`` (``False``), ``truncation`` (``None``), ``device`` and ``dtype``
+            (torch's defaults; the output layer's too); with ``cell='leaky'`` also ``alpha``, or
+            ``tau`` with ``dt``, ``learn_alpha`` (``False``), ``form`` (``'rate'``), ``noise`` (0),
+            ``noise_in_eval`` (``True``) and ``generator`` (torch's own)
 
     Inputs: input, hx, \*, steps
         * **input**: as for :class:`RNN`, packed or not. For one-to-many one step: `(B, I)`,
@@ -62,6 +67,11 @@ class Network(torch.nn.Module):
           for many-to-one; `(steps, B, O)`, or `(B, steps, O)` with ``batch_first``, for
           one-to-many. Unbatched without B.
         * **h_n**: as :class:`RNN` gives it.
+
+    Raises:
+        ValueError: an option or a mapping is wrong, ``steps`` is given where there are none to
+            choose, or missing where there are
+        TypeError, RuntimeError: as :class:`RNN`
 
     Example::
 
@@ -94,8 +104,10 @@ class Network(torch.nn.Module):
                 f"Unknown output '{output}'. Select from 'identity', 'softmax', 'sigmoid' or "
                 "'tanh'."
             )
-        if cell not in _CELLS:
+        if not isinstance(cell, str) or cell not in _CELLS:
             raise ValueError(f"Unknown cell '{cell}'. Select from 'elman' or 'leaky'.")
+        if isinstance(output_size, bool) or not isinstance(output_size, int):
+            raise TypeError(f"output_size should be of type int, got: {type(output_size).__name__}")
         if output_size <= 0:
             raise ValueError(f"output_size must be greater than zero, got {output_size}")
         self.mapping = mapping
@@ -131,6 +143,8 @@ class Network(torch.nn.Module):
             raise TypeError(
                 f"input should be a Tensor or a PackedSequence, got: {type(input).__name__}"
             )
+        if steps is not None and not isinstance(steps, (int, torch.SymInt, Proxy)):
+            raise TypeError(f"steps should be an int, got: {steps!r}")
         if not isinstance(input, PackedSequence):
             return self._forward_padded(input, hx, steps)
         if self.mapping == "one_to_many":

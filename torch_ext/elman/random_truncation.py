@@ -1,9 +1,11 @@
 """`random_truncation`: cut points and compensation factors of unbiased truncation."""
 
+import numbers
+
 import torch
 from torch import Tensor
 
-from elman.stream import as_index
+from elman._checks import as_index
 
 __all__ = ["random_truncation"]
 
@@ -33,10 +35,18 @@ def random_truncation(
     Returns: `(T, B)` in the default dtype, each element 0 or 1 / (1 - 1 / length); transpose it for
     ``batch_first``
 
+    Raises:
+        TypeError: T or B is no int, `length` no number, `generator` no Generator
+        ValueError: `length` is not greater than 1, or T or B negative
+
     Example::
 
         >>> output, h_n = rnn(x, carry_scale=elman.random_truncation(T, B, 20))
     """
+    if isinstance(length, bool) or not isinstance(length, numbers.Real):
+        raise TypeError(f"length should be a number, got: {length!r}")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator should be a torch.Generator, got: {type(generator).__name__}")
     return torch.ops.elman.random_truncation(
         as_index("T", T),
         as_index("B", B),

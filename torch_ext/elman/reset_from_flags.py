@@ -49,12 +49,17 @@ def reset_from_flags(
     Returns:
         bool, `(T, B)`, `(T)` or `(B, T)`
 
+    Raises:
+        TypeError: the flags are no Tensor
+        ValueError: the convention is not known, a shape is wrong, or the flags are other numbers
+            than 0 and 1
+
     Example::
 
         >>> reset = elman.reset_from_flags(dones, "rsl_rl")
         >>> output, h_n = rnn(observations, hx, reset=reset)
     """
-    if convention not in _LATER:
+    if not isinstance(convention, str) or convention not in _LATER:
         raise ValueError(f"convention should be one of {', '.join(_LATER)}, got: {convention!r}")
     later = _LATER[convention]
     reset = _as_bool("flags", flags, batch_first)

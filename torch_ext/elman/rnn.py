@@ -1,14 +1,16 @@
 """`RNN`: torch.nn.RNN on elman's operators, with truncation."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 from torch.types import Device
 
 from elman import _scriptable
 from elman._activations import check_nonlinearity
+from elman._checks import check_optional_tensors
 from elman._jagged import from_packed, to_packed
 from elman._options import Truncation, parse_truncation
 from elman._received import receiver_of
@@ -137,10 +139,10 @@ class RNN(torch.nn.RNNBase):
     def truncation(self, truncation: Truncation) -> None:
         self._k1, self._k2 = parse_truncation(truncation, self.bidirectional)
 
-    __jit_unused_properties__: ClassVar = ["all_weights", "truncation"]
+    __jit_unused_properties__: ClassVar = ["all_weights", "truncation"]  # type: ignore[misc]
 
     #: The class of elman's that an object's own class is or derives from.
-    _elman_class: ClassVar[type]
+    _elman_class: ClassVar[type["RNN"]]
 
     @torch.jit.unused
     def forward(
@@ -172,10 +174,13 @@ class RNN(torch.nn.RNNBase):
             proxy = first_proxy(input, hx, *options)
             if proxy is not None:
                 return self._traced(proxy, input, hx, *options)
+            check_optional_tensors(
+                hx=hx, reset=reset, carry_scale=carry_scale, preactivation=preactivation
+            )
         if not torch.compiler.is_compiling():
             receiver = receiver_of(self)
             if receiver is not None:
-                return receiver(input, hx, *options)
+                return cast(Any, receiver(cast(Tensor, input), hx, *options))
         if isinstance(input, PackedSequence):
             _refuse("packed", reset=reset, carry_scale=carry_scale)
             return self._forward_packed(input, hx, preactivation)
@@ -209,8 +214,16 @@ class RNN(torch.nn.RNNBase):
     forward__0 = _scriptable.ScriptMethod(_scriptable.rnn_padded)
     forward__1 = _scriptable.ScriptMethod(_scriptable.rnn_packed)
 
-    def _traced(self, proxy, input, hx, reset, carry_scale, preactivation):
-        """What torch.fx.symbolic_trace records."""
+    def _traced(
+        self,
+        proxy: Proxy,
+        input: Any,
+        hx: Any,
+        reset: Any,
+        carry_scale: Any,
+        preactivation: Any,
+    ) -> Any:
+        """What torch.fx.symbolic_trace records; any of the arguments may be a Proxy."""
         options = {"reset": reset, "carry_scale": carry_scale}
         if self._elman_class is not RNN:
             options["preactivation"] = preactivation
@@ -228,7 +241,7 @@ class RNN(torch.nn.RNNBase):
         weights: list[Tensor],
         reset: Tensor | None,
         carry_scale: Tensor | None,
-        leak_options: dict,
+        leak_options: dict[str, Any],
     ) -> tuple[Tensor, Tensor]:
         return _rnn_padded(
             input,
@@ -248,7 +261,7 @@ class RNN(torch.nn.RNNBase):
             **leak_options,
         )
 
-    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict:
+    def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict[str, Any]:
         """The operators' `leak`, `leak_form` and `preactivation` of a call; empty for none.
 
         input: [..., I], padded, or packed rows
@@ -269,7 +282,7 @@ class RNN(torch.nn.RNNBase):
         if hx is None:
             # The operator could take None, but compilers cannot know h_n's batch size then: it is a
             # value in batch_sizes, where everything else has a shape.
-            batch = batch_sizes[0] if sorted_indices is None else sorted_indices.size(0)
+            batch: Any = batch_sizes[0] if sorted_indices is None else sorted_indices.size(0)
             hx = torch.zeros(cells, batch, self.hidden_size, dtype=data.dtype, device=data.device)
         elif sorted_indices is not None:
             self.check_hidden_size(hx, (cells, sorted_indices.size(0), self.hidden_size))
@@ -305,11 +318,11 @@ class RNN(torch.nn.RNNBase):
             text += f", truncation={self.truncation}"
         return text
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         self._init_flat_weights()
         return super().__getstate__()
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         # A state of torch.nn.RNN is as good as one of our own: it has no truncation.
         super().__setstate__({"_k1": 0, "_k2": 0, **state})
         self._untie_flat_weights()
@@ -350,7 +363,7 @@ class RNN(torch.nn.RNNBase):
         # (functional_call, parametrize, pruning, an assignment) counts. In the common case the
         # dictionary has them all, and getattr, which is slow on a Module, is not needed.
         names = self._flat_weights_names
-        parameters = self._parameters
+        parameters = cast(dict[str, Tensor], self._parameters)
         for name in names:
             if name not in parameters:
                 return [getattr(self, name) for name in names]
@@ -378,8 +391,6 @@ class RNN(torch.nn.RNNBase):
         dim = input.dim()
         if dim not in (2, 3):
             raise ValueError(f"RNN: Expected input to be 2D or 3D, got {dim}D tensor instead")
-        if hx is not None and not isinstance(hx, Tensor):
-            raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
         if hx is not None and hx.dim() != dim:
             kind = "batched 3-D" if dim == 3 else "unbatched 2-D"
             raise RuntimeError(

@@ -1,19 +1,21 @@
 """`RNNCell`: torch.nn.RNNCell on elman's operators."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.types import Device
 
 from elman._activations import check_nonlinearity
+from elman._checks import check_optional_tensors
 from elman._tracing import as_leaf, first_proxy
 
 __all__ = ["RNNCell"]
 
 
 class RNNCell(torch.nn.RNNCellBase):
-    r"""An Elman RNN cell: one step of :class:`elman.RNN`.
+    r"""An Elman RNN cell (Elman 1990): one step of :class:`elman.RNN`.
 
     .. math::
         h' = f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})
@@ -27,6 +29,9 @@ class RNNCell(torch.nn.RNNCellBase):
         bias: If ``False``, then the layer does not use bias weights. Default: ``True``
         nonlinearity: f, ``'tanh'``, ``'relu'``, ``'sigmoid'``, ``'softplus'`` or ``'identity'``.
             Default: ``'tanh'``
+        device: of the parameters. Default: torch's default device
+        dtype: of the parameters: float64, float32, bfloat16, float16, complex128 or complex64; the
+            input has the same. Default: torch's default dtype
 
     Inputs: input, hx
         * **input**: `(B, H_in)` or `(H_in)`
@@ -34,6 +39,11 @@ class RNNCell(torch.nn.RNNCellBase):
 
     Outputs: h'
         * **h'**: `(B, H_out)` or `(H_out)`, the next state
+
+    Raises:
+        ValueError: an unknown nonlinearity, or a wrong number of dimensions, in torch's words
+        RuntimeError: a size, a dtype or a device is wrong
+        TypeError: an input is no Tensor
 
     Example::
 
@@ -43,7 +53,12 @@ class RNNCell(torch.nn.RNNCellBase):
         ...     hx = cell(x, hx)
     """
 
-    __constants__: ClassVar = ["input_size", "hidden_size", "bias", "nonlinearity"]
+    __constants__: ClassVar = [  # type: ignore[misc]
+        "input_size",
+        "hidden_size",
+        "bias",
+        "nonlinearity",
+    ]
     nonlinearity: str
 
     def __init__(
@@ -67,8 +82,7 @@ class RNNCell(torch.nn.RNNCellBase):
                 return self._traced(proxy, input, hx)
             if not isinstance(input, Tensor):
                 raise TypeError(f"input should be a Tensor, got: {type(input).__name__}")
-            if hx is not None and not isinstance(hx, Tensor):
-                raise TypeError(f"hx should be a Tensor or None, got: {type(hx).__name__}")
+            check_optional_tensors(hx=hx)
         self._check(input, hx)
         if input.is_sparse:  # as torch's cell has it, by accident or not
             input = input.to_dense()
@@ -89,7 +103,7 @@ class RNNCell(torch.nn.RNNCellBase):
         if hx is not None and hx.dim() not in (1, 2):
             raise ValueError(f"RNNCell: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
 
-    def _traced(self, proxy, input, hx):
+    def _traced(self, proxy: Proxy, input: Any, hx: Any) -> Any:
         """What torch.fx.symbolic_trace records."""
         leaf = as_leaf(self, RNNCell, proxy, (input, hx), {})
         if leaf is not None:

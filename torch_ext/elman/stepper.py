@@ -4,7 +4,7 @@ import ctypes
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,18 +12,20 @@ from torch import Tensor
 from elman._library import library_path
 from elman._stepper_file import to_bytes
 
-numpy: Any
-try:
+if TYPE_CHECKING:
     import numpy
-except ImportError:  # torch works without it
-    numpy = None
+else:
+    try:
+        import numpy
+    except ImportError:  # torch works without it
+        numpy = None
 
 __all__ = ["Stepper", "save_stepper"]
 
-Array = TypeVar("Array", Tensor, Any)  # a tensor or a NumPy array
+Array = TypeVar("Array", Tensor, "numpy.ndarray[Any, Any]")  # a tensor or a NumPy array
 
 
-def save_stepper(module: torch.nn.Module, path: str | os.PathLike) -> None:
+def save_stepper(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
     """Writes the file that C++'s ``elman::Stepper::load`` and :meth:`Stepper.load` read.
 
     It is a ``.safetensors`` file: the tensors have the names of the module's state dict, and the
@@ -59,6 +61,9 @@ class Stepper:
             change the stepper.
         rows: how many sequences are stepped together, each with a state of its own. Default: 1
 
+    Raises:
+        TypeError, ValueError: as :func:`save_stepper`, and for `rows` that is no int from 1 on
+
     Attributes:
         rows, input_size, hidden_size, num_layers, output_size: its sizes. Without an output layer
             ``output_size`` is ``hidden_size``.
@@ -81,7 +86,7 @@ class Stepper:
         self._open(contents, dtype, rows)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, rows: int = 1) -> "Stepper":
+    def load(cls, path: str | os.PathLike[str], rows: int = 1) -> "Stepper":
         """A stepper from a file that :func:`save_stepper` wrote.
 
         Raises:
@@ -133,6 +138,10 @@ class Stepper:
 
         Returns:
             The output, `(rows, output_size)` or `(output_size)`; it is ``out`` if that was given.
+
+        Raises:
+            TypeError: x or ``out`` is no array, or of another dtype
+            ValueError: a shape is wrong, or ``out`` not contiguous
         """
         shape: Any = getattr(x, "shape", None)
         if shape == self._rows_x:
@@ -158,6 +167,9 @@ class Stepper:
 
         Returns:
             The outputs, `(steps, rows, output_size)` or `(steps, output_size)`.
+
+        Raises:
+            TypeError, ValueError: as :meth:`step`
         """
         if not hasattr(x, "shape"):
             self._address("x", x)  # which says what it is
@@ -206,10 +218,10 @@ class Stepper:
             f"dtype={self.dtype})"
         )
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {"contents": self._contents, "rows": self.rows, "state": self.state}
 
-    def __setstate__(self, saved: dict) -> None:
+    def __setstate__(self, saved: dict[str, Any]) -> None:
         self._open(saved["contents"], saved["state"].dtype, saved["rows"])
         self.state = saved["state"]
 

@@ -1,44 +1,31 @@
 """`Stream`: TBPTT(k1, k2) over an endless sequence, with an optimizer step every k1 steps."""
 
-import operator
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from elman import _received
+from elman._checks import as_index, check_optional_tensors, check_tensor
 from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 
 __all__ = ["Stream"]
 
 
-def check_module(rnn: RNN) -> None:
+def check_module(rnn: object) -> None:
     """Raises TypeError unless `rnn` is an elman.RNN."""
     if not isinstance(rnn, RNN):
         raise TypeError(f"rnn should be an elman.RNN, got: {type(rnn).__name__}")
 
 
-def check_tensor(name: str, value) -> None:
-    """Raises TypeError unless `value` is a Tensor, padded and not nested."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} should be a Tensor, got: {type(value).__name__}")
-    if value.is_nested:
-        raise TypeError(f"{name} should be a padded Tensor, got a nested one ({value.layout})")
-
-
-def check_preactivation(rnn: RNN, preactivation) -> None:
+def check_preactivation(rnn: RNN, preactivation: object) -> None:
     """Raises TypeError for one that `rnn` does not take."""
     if preactivation is not None and not isinstance(rnn, LeakyRNN):
         raise TypeError(
             f"preactivation is for an elman.LeakyRNN only, but rnn is of type {type(rnn).__name__}"
         )
-
-
-def as_index(name: str, value) -> int:
-    """`value` as an int; TypeError for what is not a whole number."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} should be an int, got: {value!r}")
-    return operator.index(value)
 
 
 class Stream:
@@ -64,6 +51,10 @@ class Stream:
         rnn: an :class:`elman.RNN` or :class:`elman.LeakyRNN` with one direction
         k1: the length of a chunk, at least 1
         k2: how many steps a loss goes back through, at least k1
+
+    Raises:
+        TypeError: `rnn` is no elman.RNN, k1 or k2 no int
+        ValueError: `rnn` has two directions, or k1 and k2 are not 1 <= k1 <= k2
 
     Inputs of a call: input, reset, carry_scale, preactivation
         * **input**: the next chunk, c <= k1 steps: `(c, B, H_in)`, `(B, c, H_in)` if `rnn` is
@@ -115,6 +106,7 @@ class Stream:
         """Takes the next chunk; see the class for shapes."""
         check_tensor("input", input)
         check_preactivation(self.rnn, preactivation)
+        check_optional_tensors(reset=reset, carry_scale=carry_scale, preactivation=preactivation)
         options = {"reset": reset, "carry_scale": carry_scale, "preactivation": preactivation}
         if _received.is_plain(self.rnn, self.rnn._elman_class):
             return self._forward(input, **options)
@@ -268,18 +260,31 @@ class Stream:
             rows: `(B)` bool, which rows. Default: those whose state is not what it was
 
         Before the first chunk it gives the states to begin with.
+
+        Raises:
+            TypeError: what is given is no Tensor
+            RuntimeError, ValueError: a shape, a device or a dtype is wrong
         """
         check_tensor("state", state)
+        check_optional_tensors(rows=rows)
         self._engine.set_state(state, rows)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything but the module; a stream that loads it goes on to the bit."""
         return dict(self._engine.state_dict())
 
-    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Takes over what `state_dict` of a stream with the same k1 and k2 returned, moved to the
         module's device.
+
+        Raises:
+            TypeError: it is no dict of tensors
+            RuntimeError: it is of another stream; nothing was changed
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        for name, tensor in state_dict.items():
+            check_tensor(f"state_dict: {name}", tensor)
         device = self.rnn._current_weights()[0].device
         on_device = {name: tensor.to(device) for name, tensor in state_dict.items()}
         self._engine.load_state_dict(on_device)
@@ -287,7 +292,7 @@ class Stream:
     def __repr__(self) -> str:
         return f"Stream({self.rnn!r}, k1={self.k1}, k2={self.k2})"
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {
             "rnn": self.rnn,
             "k1": self.k1,
@@ -295,6 +300,6 @@ class Stream:
             "state_dict": self.state_dict(),
         }
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["rnn"], state["k1"], state["k2"])  # type: ignore[misc]
         self.load_state_dict(state["state_dict"])

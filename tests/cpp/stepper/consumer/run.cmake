@@ -1,6 +1,6 @@
 # cmake -DBUILD= -DSOURCE= -DREPOSITORY= -DCOMPILER= -DGENERATOR= -P run.cmake
 # Configures elman with ELMAN_TORCH=OFF where no torch can be found, installs it, and builds a
-# project that has only that.
+# project that has only that, and the program of docs/stepper.md.
 
 cmake_minimum_required(VERSION 3.25)
 set(work "${BUILD}/stepper_consumer")
@@ -37,6 +37,13 @@ foreach(capability IN ITEMS avx512 avx2 default)
   run("${work}/build/consumer" "${SOURCE}/recorded.safetensors" "${SOURCE}/recorded.txt")
   message(STATUS "${output}")
 endforeach()
+
+# The program that docs/stepper.md shows, by its own CMakeLists.txt, with a file of the name it has there.
+run(${configure} -S "${REPOSITORY}/examples/first_stepper" -B "${work}/first_stepper"
+    "-DCMAKE_PREFIX_PATH=${work}/prefix")
+run("${CMAKE_COMMAND}" --build "${work}/first_stepper")
+run("${CMAKE_COMMAND}" -E copy "${SOURCE}/recorded.safetensors" "${work}/first_stepper/net.safetensors")
+run("${CMAKE_COMMAND}" -E chdir "${work}/first_stepper" ./first_stepper)
 
 # Without COMPONENTS, such an installation says what it lacks.
 file(WRITE "${work}/all/CMakeLists.txt"
