@@ -170,7 +170,13 @@ class RNN(torch.nn.RNNBase):
         if isinstance(self, torch.jit.ScriptModule):  # in a script, called from Python
             return _scriptable.call_overload(self, input, hx, *options)
         # Plain tensors, the common case, need not be looked at one by one.
-        if type(input) is not Tensor or any(x is not None for x in (hx, *options)):
+        if not (
+            type(input) is Tensor
+            and (hx is None or type(hx) is Tensor)
+            and reset is None
+            and carry_scale is None
+            and preactivation is None
+        ):
             proxy = first_proxy(input, hx, *options)
             if proxy is not None:
                 return self._traced(proxy, input, hx, *options)
@@ -363,7 +369,7 @@ class RNN(torch.nn.RNNBase):
         # (functional_call, parametrize, pruning, an assignment) counts. In the common case the
         # dictionary has them all, and getattr, which is slow on a Module, is not needed.
         names = self._flat_weights_names
-        parameters = cast(dict[str, Tensor], self._parameters)
+        parameters: dict[str, Tensor] = self._parameters  # type: ignore[assignment]
         for name in names:
             if name not in parameters:
                 return [getattr(self, name) for name in names]

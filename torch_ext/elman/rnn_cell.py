@@ -82,7 +82,8 @@ class RNNCell(torch.nn.RNNCellBase):
                 return self._traced(proxy, input, hx)
             if not isinstance(input, Tensor):
                 raise TypeError(f"input should be a Tensor, got: {type(input).__name__}")
-            check_optional_tensors(hx=hx)
+            if type(hx) is not Tensor:
+                check_optional_tensors(hx=hx)
         self._check(input, hx)
         if input.is_sparse:  # as torch's cell has it, by accident or not
             input = input.to_dense()
