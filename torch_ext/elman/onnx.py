@@ -148,7 +148,7 @@ def _rnn_node(
     return states, states, final.squeeze(0)
 
 
-_RUNS = {"Scan": _scan, "RNN": _rnn_node, "unrolled": _plain.unrolled}
+_RUNS: dict[str, Any] = {"Scan": _scan, "RNN": _rnn_node, "unrolled": _plain.unrolled}
 
 #: The forms that a sequence can take. ``"Scan"``, the default: ONNX's Scan over MatMul, Add and
 #: the activation. ``"RNN"``: ONNX's own RNN node. ``"unrolled"``: each step's MatMul, Add and
