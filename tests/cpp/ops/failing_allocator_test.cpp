@@ -102,7 +102,8 @@ TEST(FailingAllocator, EndsTheCallWithItsError) {
           EXPECT_TRUE(elman_test::close(results[i], expected[i])) << i;
         break;
       }
-      EXPECT_GT(failed, 2);  // beside the two results, memory of the kernels
+      // Beside the two results, memory of the kernels; what is little is not the allocator's.
+      EXPECT_GT(failed, with_gradient ? 4 : 2);
     }
   }
   at::set_num_threads(threads);
