@@ -38,6 +38,9 @@ GradientDecay estimate_decay(const at::Tensor& norms) {
               "gradient_by_lag returns it, got ",
               norms.defined() ? norms.toString() : "an undefined tensor", " of shape ",
               norms.defined() ? norms.sizes() : at::IntArrayRef());
+  const auto negative = norms.detach().masked_select(norms.lt(0));
+  TORCH_CHECK_VALUE(negative.numel() == 0, "norms must not be negative, got ",
+                    negative[0].item<double>());
   const auto phi = norms.detach().to(at::kCPU, at::kDouble).amax(0);
   if (!phi.isfinite().all().item<bool>()) return {kUnknown, at::full_like(phi, kInfinite)};
   const double rate = decay_rate(phi);

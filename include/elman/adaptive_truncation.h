@@ -21,7 +21,7 @@ struct GradientDecay {
 };
 
 /// norms: [L, K] as `elman::gradient_by_lag` returns them. Throws `c10::Error` for another shape or
-/// dtype.
+/// dtype, `c10::ValueError` for a negative one.
 ELMAN_API GradientDecay estimate_decay(const at::Tensor& norms);
 
 /// Chooses the truncation length k2 from how fast the gradient decays (after Aicher, Foti & Fox,
@@ -42,7 +42,8 @@ class ELMAN_API AdaptiveTruncation {
   /// Takes norms by lag, [L, K], and returns the length proposed: the smallest K with
   /// relative_bias(K) <= tolerance, `max_length` where there is none up to it. The proposal changes
   /// only where the new one differs from it by more than `hysteresis`, relative to it. Throws
-  /// `c10::ValueError` where there is no gradient to go by: norms that are not finite, or all zero.
+  /// `c10::ValueError` where there is no gradient to go by: norms that are not finite, negative or
+  /// all zero.
   int64_t update(const at::Tensor& norms);
 
   /// The proposal; `max_length` before the first update.

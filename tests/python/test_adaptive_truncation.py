@@ -60,6 +60,9 @@ def test_what_does_not_decay_gets_max_length():
         (torch.tensor([[1.0, 0.5, math.nan, 0.1]]), "norms must be finite"),
         (torch.tensor([[math.inf, 0.5, 0.2, 0.1]]), "norms must be finite"),
         (torch.tensor([[1.0, 0.5, 0.2], [1.0, math.nan, 0.2]]), "norms must be finite"),
+        # Below the largest layer's norm, too, where it would play no part.
+        (torch.tensor([[1.0, 0.5, 0.2], [1.0, -0.25, 0.2]]), "not be negative, got -0.25"),
+        (torch.tensor([[1.0, -math.inf]]), "not be negative, got -inf"),
     ],
 )
 def test_no_gradient_to_go_by_is_an_error_and_changes_nothing(norms, complaint):

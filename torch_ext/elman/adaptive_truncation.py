@@ -57,7 +57,8 @@ class AdaptiveTruncation:
 
         Raises:
             TypeError, RuntimeError: it is no Tensor, or of another shape or dtype
-            ValueError: there is no gradient to go by: norms that are NaN or infinite, or all zero
+            ValueError: there is no gradient to go by: norms that are NaN, infinite or negative, or
+                all zero
         """
         check_tensor("norms", norms)
         return self._impl.update(norms)

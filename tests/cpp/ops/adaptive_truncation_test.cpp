@@ -27,6 +27,7 @@ TEST(AdaptiveTruncation, FindsAGeometricDecay) {
   adaptive.set_proposal(7);
   EXPECT_THROW(adaptive.update(torch::zeros({1, 200})), c10::ValueError);
   EXPECT_THROW(adaptive.update(torch::full({1, 200}, std::nan(""))), c10::ValueError);
+  EXPECT_THROW(adaptive.update(-norms), c10::ValueError);
   EXPECT_EQ(adaptive.length(), 7);
 }
 
