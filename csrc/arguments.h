@@ -17,9 +17,11 @@ namespace elman {
 /// the batch, I = input_size, H = hidden_size, L layers, D directions.
 ///
 /// This is the one description of a call. A new argument is a member here, in the order of the
-/// schema of `_rnn_forward` (torch_ext/library.cpp), and a word in `members`; if it is a tensor, a
-/// line in `OwnedArguments` (owned_arguments.h) too, and in `with_gradient` if it has one. The
-/// signatures, what autograd saves, vmap and autocast follow from these.
+/// schema of `_rnn_forward` (torch_ext/library.cpp), and a word in `members`, and in
+/// `with_gradient` if it has one; what owns it and what it holds are told by `OwnedArguments`
+/// (owned_arguments.h). The internal operators' signatures, autograd, what it saves, vmap, autocast,
+/// shapes without values and the checks of storages follow from these. The rest is in
+/// CONTRIBUTING.md.
 ///
 /// input: [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched; [sum of batch_sizes, I] packed
 ///
@@ -158,11 +160,15 @@ struct BackwardArguments {
   std::optional<at::Tensor> grad_h_n;     ///< shape of h_n; none means zeros
   at::Tensor output;                      ///< the forward's output, in the caller's layout
   Saved saved;
-  /// Which gradients are asked for: input, hx, each of params, leak, preactivation.
+  /// Which gradients are asked for, in the order of kGradients.
   std::vector<bool> output_mask;
 
-  /// How many gradients there are for so many params.
-  static size_t count(size_t params) { return params + 4; }
+  /// RnnArguments::with_gradient, in words.
+  static constexpr const char* kGradients = "input, hx, each of params, leak, preactivation";
+  /// How many gradients there are beside those of params.
+  static constexpr size_t kOthers = 4;
+  /// How many there are with those of so many params.
+  static size_t count(size_t params) { return params + kOthers; }
   bool wants_input() const { return output_mask[0]; }
   bool wants_hx() const { return output_mask[1]; }
   bool wants_param(size_t i) const { return output_mask[2 + i]; }
@@ -171,7 +177,7 @@ struct BackwardArguments {
   /// The first of params that is asked for; their number if none is.
   size_t first_wanted_param() const {
     size_t i = 0;
-    while (i + 4 < output_mask.size() && !wants_param(i)) ++i;
+    while (i + kOthers < output_mask.size() && !wants_param(i)) ++i;
     return i;
   }
   /// The lowest layer that the gradient has to reach; num_layers if nothing is asked for.

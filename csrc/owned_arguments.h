@@ -22,6 +22,15 @@ enum class Role {
   kNoRows,    ///< parameters, and what else is the same for all rows
 };
 
+inline const at::Tensor* get_or_null(const at::Tensor& tensor) { return &tensor; }
+inline at::Tensor* get_or_null(at::Tensor& tensor) { return &tensor; }
+inline const at::Tensor* get_or_null(const std::optional<at::Tensor>& tensor) {
+  return tensor ? &*tensor : nullptr;
+}
+inline at::Tensor* get_or_null(std::optional<at::Tensor>& tensor) {
+  return tensor ? &*tensor : nullptr;
+}
+
 /// A call's arguments that own what RnnArguments refers to.
 struct OwnedArguments {
   at::Tensor input;
@@ -95,21 +104,29 @@ struct OwnedArguments {
             masks};
   }
 
-  /// visit(tensor, role) with every tensor, an at::Tensor or an optional one. `Self` is this class
-  /// or RnnArguments, const or not.
+  /// visit(tensor, name, role) with every tensor that has a gradient, an at::Tensor or an optional
+  /// one, in the order of RnnArguments::with_gradient; params one by one. `Self` is this class or
+  /// RnnArguments, const or not.
   template <typename Self, typename Visit>
-  static void each_tensor(Self& self, const Visit& visit) {
+  static void each_with_gradient(Self& self, const Visit& visit) {
     // Before anything is visited: a visit may change what it sees, and so the dimensions.
     const bool by_layer = self.preactivation && self.preactivation->dim() > self.input.dim();
-    visit(self.input, Role::kSequence);
-    visit(self.hx, Role::kState);
-    for (auto& param : self.params) visit(param, Role::kNoRows);
-    visit(self.batch_sizes, Role::kNoRows);
-    visit(self.reset, Role::kPerStep);
-    visit(self.carry_scale, Role::kPerStep);
-    visit(self.leak, Role::kNoRows);
-    visit(self.preactivation, by_layer ? Role::kByLayer : Role::kSequence);
-    visit(self.masks, Role::kStored);
+    visit(self.input, "input", Role::kSequence);
+    visit(self.hx, "hx", Role::kState);
+    for (auto& param : self.params) visit(param, kParams, Role::kNoRows);
+    visit(self.leak, "leak", Role::kNoRows);
+    visit(self.preactivation, "preactivation", by_layer ? Role::kByLayer : Role::kSequence);
+  }
+  static constexpr const char* kParams = "params";
+
+  /// The same with every tensor.
+  template <typename Self, typename Visit>
+  static void each_tensor(Self& self, const Visit& visit) {
+    each_with_gradient(self, visit);
+    visit(self.batch_sizes, "batch_sizes", Role::kNoRows);
+    visit(self.reset, "reset", Role::kPerStep);
+    visit(self.carry_scale, "carry_scale", Role::kPerStep);
+    visit(self.masks, "masks", Role::kStored);
   }
 
   /// visit(value) with every tensor and with what Options::each visits.
@@ -122,5 +139,16 @@ struct OwnedArguments {
     Options::each(options, visit);
   }
 };
+
+/// visit(tensor, role) with each argument whose gradient is made, in the order of the gradients:
+/// those that there are and that are asked for.
+template <typename Visit>
+void each_wanted(const RnnArguments& args, const BackwardArguments& grads, const Visit& visit) {
+  size_t i = 0;
+  OwnedArguments::each_with_gradient(args, [&](const auto& tensor, const char*, Role role) {
+    const at::Tensor* const given = get_or_null(tensor);
+    if (grads.output_mask[i++] && given != nullptr) visit(*given, role);
+  });
+}
 
 }  // namespace elman

@@ -1,6 +1,9 @@
 #include <ATen/autocast_mode.h>
 #include <torch/library.h>
 
+#include <string_view>
+#include <type_traits>
+
 #include "autocast/rnn.h"
 #include "checks.h"
 #include "dispatch/operators.h"
@@ -22,6 +25,13 @@ struct Autocast {
     return at::autocast::cached_cast(dtype, argument, device);
   }
 
+  /// Whether an argument is `leak`, which is not cast: the kernels take it in the type that they
+  /// compute in.
+  template <typename Argument>
+  static bool is_same(const Argument& argument, const std::optional<at::Tensor>& leak) {
+    return static_cast<const void*>(&argument) == &leak;
+  }
+
   /// A mixture that the casts leave, float64 with something else, is refused in the words of
   /// torch's products, as the cell's own check does.
   static void check_one_dtype(const at::Tensor& input, const at::Tensor& weight) {
@@ -34,20 +44,25 @@ struct Autocast {
     check_storage(args);  // the casts read the tensors
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
     OwnedArguments own(args);
-    own.input = cast(own.input);
-    own.hx = cast(own.hx);
-    for (at::Tensor& param : own.params) param = cast(param);
-    own.preactivation = cast(own.preactivation);
-    // Not leak, which the kernels take in the type that they compute in.
+    OwnedArguments::each_with_gradient(own, [&](auto& tensor, const char*, Role) {
+      if (!is_same(tensor, own.leak)) tensor = cast(tensor);
+    });
     if (!own.params.empty()) check_one_dtype(own.input, own.params[0]);
     return call_rnn(own.view());
   }
 
   static at::Tensor rnn_cell(const CellArguments& args) {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-    return call_rnn_cell({cast(args.input), cast(args.hx), cast(args.w_ih), cast(args.w_hh),
-                          cast(args.b_ih), cast(args.b_hh), args.nonlinearity, args.leak,
-                          args.leak_form, cast(args.preactivation)});
+    const auto cast_member = [&](const auto& member) {
+      using Member = std::decay_t<decltype(member)>;
+      if constexpr (std::is_same_v<Member, std::string_view>) {
+        return member;
+      } else {
+        return is_same(member, args.leak) ? member : cast(member);
+      }
+    };
+    return args.members(
+        [&](const auto&... members) { return call_rnn_cell({cast_member(members)...}); });
   }
 
   static void register_kernels(torch::Library& m) {

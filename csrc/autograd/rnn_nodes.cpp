@@ -127,7 +127,7 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
       // An alias for each argument, since two of them may be one tensor, with a gradient for each.
       // One that comes without history is of a transform that has ended, and begins anew.
       size_t edge = 0;
-      const auto alias = [&](auto&& given) {
+      const auto alias = [&](at::Tensor* given) {
         const size_t own = edge++;
         if (!wanted[own]) return;
         at::Tensor& tensor = *given;
@@ -139,13 +139,10 @@ struct ElmanRnnBackwardBackward final : CompilableNode<ElmanRnnBackwardBackward>
       OwnedArguments aliased = arguments;
       // The states are made again, from the arguments.
       BackwardArguments grads{grad_output, grad_h_n, {}, Saved{{}, masks, {}}, output_mask};
-      alias(&aliased.input);
-      alias(aliased.hx);
-      for (at::Tensor& param : aliased.params) alias(&param);
-      alias(aliased.leak);
-      alias(aliased.preactivation);
-      alias(grads.grad_output);
-      alias(grads.grad_h_n);
+      OwnedArguments::each_with_gradient(
+          aliased, [&](auto& tensor, const char*, Role) { alias(get_or_null(tensor)); });
+      alias(get_or_null(grads.grad_output));
+      alias(get_or_null(grads.grad_h_n));
       check_gradients(aliased.view(), grads);
       const variable_list gradients = composite::differentiable_backward(aliased.view(), grads);
       variable_list differentiated, errors;

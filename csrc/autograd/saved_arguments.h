@@ -27,8 +27,8 @@ class SavedArguments {
     // vector would outgrow malloc's quick sizes, which costs more than a step of a small network.
     tensors_.reserve(params_ + 2);
     given_.clear();
-    OwnedArguments::each_tensor(kept, [&](const auto& tensor, Role) {
-      const auto* value = get_or_null(tensor);
+    OwnedArguments::each_tensor(kept, [&](const auto& tensor, const char*, Role) {
+      const at::Tensor* const value = get_or_null(tensor);
       given_.push_back(value != nullptr);
       if (value) tensors_.emplace_back(*value, /*is_output=*/false);
     });
@@ -40,7 +40,7 @@ class SavedArguments {
     result.params.resize(params_);
     auto given = given_.begin();
     auto next = tensors_.begin();
-    OwnedArguments::each_tensor(result, [&](auto& tensor, Role) {
+    OwnedArguments::each_tensor(result, [&](auto& tensor, const char*, Role) {
       if (*given++) tensor = (next++)->unpack();
     });
     return result;
@@ -61,11 +61,6 @@ class SavedArguments {
   }
 
  private:
-  static const at::Tensor* get_or_null(const at::Tensor& tensor) { return &tensor; }
-  static const at::Tensor* get_or_null(const std::optional<at::Tensor>& tensor) {
-    return tensor ? &*tensor : nullptr;
-  }
-
   std::vector<bool> given_;                              // which of each_tensor there are
   std::vector<torch::autograd::SavedVariable> tensors_;  // these
   size_t params_ = 0;

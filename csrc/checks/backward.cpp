@@ -55,9 +55,8 @@ void check_saved(const RnnArguments& args, const at::Tensor& tensor, const char*
 void check_gradients(const RnnArguments& args, const BackwardArguments& grads) {
   check_arguments(args);
   const size_t edges = BackwardArguments::count(args.params.size());
-  TORCH_CHECK(grads.output_mask.size() == edges, "output_mask must hold ", edges,
-              " bools (input, hx, each of params, leak, preactivation), got ",
-              grads.output_mask.size());
+  TORCH_CHECK(grads.output_mask.size() == edges, "output_mask must hold ", edges, " bools (",
+              BackwardArguments::kGradients, "), got ", grads.output_mask.size());
   if (grads.grad_output) check_output_like(args, *grads.grad_output, "grad_output");
   if (grads.grad_h_n) check_grad_h_n(args, *grads.grad_h_n);
   check_saved(args, grads.saved.masks, "saved_masks", args.num_layers - 1, /*may_be_absent=*/true);

@@ -4,6 +4,7 @@
 #include "checks/leak.h"
 #include "checks/tensor.h"
 #include "dense.h"
+#include "owned_arguments.h"
 
 // The checks of what tensors hold, for kernels that read it.
 
@@ -39,16 +40,13 @@ void check_batch_sizes(const RnnArguments& args) {
 }
 
 void check_storage(const RnnArguments& args) {
-  check_named(args.input, "input");
-  check_named(args.hx, "hx");
-  for (size_t i = 0; i < args.params.size(); ++i)
-    check_allocated(args.params[i], [&] { return param_name(args, static_cast<int64_t>(i)); });
-  check_named(args.reset, "reset");
-  check_named(args.carry_scale, "carry_scale");
-  check_named(args.leak, "leak");
-  check_named(args.preactivation, "preactivation");
-  check_named(args.masks, "masks");
-  check_named(args.batch_sizes, "batch_sizes");
+  OwnedArguments::each_tensor(args, [&](const auto& tensor, const char* name, Role) {
+    const at::Tensor* const given = get_or_null(tensor);
+    if (given == nullptr) return;
+    check_allocated(*given, [&] {
+      return name == OwnedArguments::kParams ? param_name(args, given - args.params.data()) : name;
+    });
+  });
 }
 
 void check_storage(const RnnArguments& args, const BackwardArguments& grads) {

@@ -59,11 +59,10 @@ void check_cell_shapes(const at::Tensor& input, const std::optional<at::Tensor>&
 }  // namespace
 
 void check_cell_arguments(const CellArguments& args) {
-  const auto& [input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity, leak, leak_form, preactivation] =
-      args;
-  const Activation activation = parse_nonlinearity(nonlinearity);
-  const auto check = [&input = input](const at::Tensor& tensor, const char* role,
-                                      const char* name) {
+  const at::Tensor &input = args.input, &w_ih = args.w_ih, &w_hh = args.w_hh;
+  const std::optional<at::Tensor>&hx = args.hx, &b_ih = args.b_ih, &b_hh = args.b_hh;
+  const Activation activation = parse_nonlinearity(args.nonlinearity);
+  const auto check = [&](const at::Tensor& tensor, const char* role, const char* name) {
     check_dense(tensor, [&] { return name; });
     check_device(input, tensor, role, [&] { return name; });
   };
@@ -75,7 +74,7 @@ void check_cell_arguments(const CellArguments& args) {
   if (hx) check(*hx, "hidden", "hx");
   // Shapes before dtypes, as torch's cell finds them.
   check_cell_shapes(input, hx, w_ih, w_hh, b_ih, b_hh);
-  const auto check_dtype_of = [&input = input](const at::Tensor& tensor, const char* name) {
+  const auto check_dtype_of = [&](const at::Tensor& tensor, const char* name) {
     check_product_dtype(input, tensor, input.scalar_type(), [&] { return name; });
   };
   check_dtype_of(w_ih, "w_ih");

@@ -153,23 +153,20 @@ std::vector<at::Tensor> batched_backward(const RnnArguments& args, const Backwar
   const auto run = [&](const RnnArguments& call, const Operands& operands) {
     return call_rnn_backward(call, operands.backward(mask));
   };
-  // The gradients of parameters and of leak are sums over the rows, but only over those of one
-  // slice.
-  const bool of_parameters = grads.first_wanted_param() < args.params.size() || grads.wants_leak();
-  if (batched.differs_by_slice() || (of_parameters && !batched.single())) {
+  // The gradients of what has no rows (parameters, leak) are sums over the rows, but only over
+  // those of one slice.
+  bool sums_rows = false;
+  each_wanted(args, grads, [&](const at::Tensor&, Role role) {
+    sums_rows = sums_rows || role == Role::kNoRows;
+  });
+  if (batched.differs_by_slice() || (sums_rows && !batched.single()))
     return batched.run_sliced(run);
-  }
   std::vector<at::Tensor> results = batched.run_folded(run);
   auto next = results.begin();
-  const auto wrap = [&](Role role) {
+  each_wanted(args, grads, [&](const at::Tensor&, Role role) {
     *next = batched.from_rows(*next, role);
     ++next;
-  };
-  if (grads.wants_input()) wrap(Role::kSequence);
-  if (grads.wants_hx() && args.hx) wrap(Role::kState);
-  const auto end = results.end() - (grads.wants_preactivation() && args.preactivation ? 1 : 0);
-  while (next != end) wrap(Role::kNoRows);
-  if (next != results.end()) wrap(args.preactivation_by_layer() ? Role::kByLayer : Role::kSequence);
+  });
   return results;
 }
 

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
-#include <type_traits>
 #include <vector>
 
 #include "arguments.h"
@@ -31,13 +30,10 @@ struct Operands {
   template <typename Visit>
   void visit(const Visit& visit) {
     const auto present = [&](auto& tensor, Role role) {
-      if constexpr (std::is_same_v<std::decay_t<decltype(tensor)>, at::Tensor>) {
-        visit(tensor, role);
-      } else {
-        if (tensor) visit(*tensor, role);
-      }
+      if (at::Tensor* const given = get_or_null(tensor)) visit(*given, role);
     };
-    OwnedArguments::each_tensor(arguments, present);
+    OwnedArguments::each_tensor(
+        arguments, [&](auto& tensor, const char*, Role role) { present(tensor, role); });
     if (!gradients) return;
     present(gradients->grad_output, Role::kSequence);
     present(gradients->grad_h_n, Role::kState);

@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "dispatch/signatures.h"
+#include "owned_arguments.h"
 
 namespace elman {
 namespace {
@@ -53,21 +54,14 @@ std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args,
 std::vector<at::Tensor> meta_backward(const RnnArguments& args, const BackwardArguments& grads) {
   check_backward_arguments(args, grads);
   std::vector<at::Tensor> result;
-  const auto add = [&](bool wanted, const at::Tensor& like) {
-    if (wanted) result.push_back(at::empty_symint(like.sym_sizes(), like.options()));
-  };
-  if (grads.wants_input() && args.batched() && args.batch_first) {
+  each_wanted(args, grads, [&](const at::Tensor& x, Role) {
+    const bool transposed = &x == &args.input && args.batched() && args.batch_first;
     // Dense in time-major order, as the output is.
-    const at::Tensor& x = args.input;
-    result.push_back(at::empty_symint({x.sym_size(1), x.sym_size(0), x.sym_size(2)}, x.options())
-                         .transpose(0, 1));
-  } else {
-    add(grads.wants_input(), args.input);
-  }
-  if (args.hx) add(grads.wants_hx(), *args.hx);
-  for (size_t i = 0; i < args.params.size(); ++i) add(grads.wants_param(i), args.params[i]);
-  if (args.leak) add(grads.wants_leak(), *args.leak);
-  if (args.preactivation) add(grads.wants_preactivation(), *args.preactivation);
+    result.push_back(
+        transposed ? at::empty_symint({x.sym_size(1), x.sym_size(0), x.sym_size(2)}, x.options())
+                         .transpose(0, 1)
+                   : at::empty_symint(x.sym_sizes(), x.options()));
+  });
   return result;
 }
 

@@ -15,6 +15,7 @@
 #include "dispatch/signatures.h"
 #include "dropout.h"
 #include "ops/dense_arguments.h"
+#include "ops/fallback.h"
 #include "ops/lag_norms.h"
 
 // The operators on CPU tensors: from tensors to the plain structs of stack.h and back.
@@ -30,9 +31,6 @@ at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
   return result;
 }
 
-/// Whether the fused kernels take these arguments; the composite engine takes the others.
-bool has_fused_kernel(const RnnArguments& args) { return !args.input.is_complex(); }
-
 template <typename Run>
 void dispatch_dtype(at::ScalarType dtype, const Run& run) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, dtype, "elman_rnn",
@@ -43,7 +41,7 @@ void dispatch_dtype(at::ScalarType dtype, const Run& run) {
 std::tuple<at::Tensor, at::Tensor, Saved> run_forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
   check_data(args);
-  if (!has_fused_kernel(args)) return composite::forward(args, save_states);
+  if (lacks_fused_kernel(args)) return composite::forward(args, save_states);
   const DenseArguments dense(args);
   const StackShape& shape = dense.shape;
   const auto options = args.input.options();
@@ -107,7 +105,7 @@ std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   check_backward_arguments(args, grads);
   check_data(args, grads);
-  if (!has_fused_kernel(args)) return composite::backward(args, grads);
+  if (lacks_fused_kernel(args)) return composite::backward(args, grads);
   const bool wants_leak = args.leak && grads.wants_leak();
   const DenseBackwardArguments dense(args, grads, wants_leak);
   auto stack = dense.stack(args, Windows::make(dense.shape.steps, args.k1, args.k2));
@@ -166,7 +164,7 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 }  // namespace
 
 at::Tensor cpu::lag_norms(const RnnArguments& args, const BackwardArguments& grads, int64_t lags) {
-  if (!has_fused_kernel(args)) return composite::lag_norms(args, grads, lags);
+  if (lacks_fused_kernel(args)) return composite::lag_norms(args, grads, lags);
   const DenseBackwardArguments dense(args, grads, /*keep_leak=*/false);
   const int64_t steps = dense.shape.steps;
   // One window for each output, also where all of them reach step 1.

@@ -5,6 +5,7 @@
 #include "composite/rnn.h"
 #include "cuda/rnn.h"
 #include "dispatch/signatures.h"
+#include "ops/fallback.h"
 
 // What the kernels are registered for: tests of what surrounds them, where there is no GPU, say
 // CPU.
@@ -15,13 +16,10 @@
 namespace elman {
 namespace {
 
-/// What there are no CUDA kernels for.
-bool needs_composite(const RnnArguments& args) { return args.input.is_complex(); }
-
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
   check_arguments(args);
   check_data(args);
-  if (needs_composite(args)) return composite::forward(args, save_states);
+  if (lacks_fused_kernel(args)) return composite::forward(args, save_states);
   const c10::DeviceGuard guard(args.input.device());
   return cuda::forward(args, save_states);
 }
@@ -29,7 +27,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
   check_backward_arguments(args, grads);
   check_data(args, grads);
-  if (needs_composite(args)) return composite::backward(args, grads);
+  if (lacks_fused_kernel(args)) return composite::backward(args, grads);
   const c10::DeviceGuard guard(args.input.device());
   return cuda::backward(args, grads);
 }
@@ -37,10 +35,8 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 std::string info(const RnnArguments& args) {
   check_arguments(args);
   check_batch_sizes(args);
-  if (needs_composite(args)) {
-    return std::string("composite: PyTorch operators; there are no CUDA kernels for ") +
-           c10::toString(args.input.scalar_type());
-  }
+  if (const char* const what = lacks_fused_kernel(args))
+    return std::string("composite: PyTorch operators; there are no CUDA kernels for ") + what;
   const c10::DeviceGuard guard(args.input.device());
   return cuda::kernel_info(args);
 }

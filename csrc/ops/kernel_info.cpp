@@ -53,10 +53,8 @@ std::string divisions(const RnnArguments& args, const StackShape& shape) {
 
 std::string cpu_info(const RnnArguments& args) {
   check(args);
-  if (args.input.is_complex()) {
-    return std::string("composite: PyTorch operators; there are no fused kernels for ") +
-           c10::toString(args.input.scalar_type());
-  }
+  if (const char* const what = lacks_fused_kernel(args))
+    return std::string("composite: PyTorch operators; there are no fused kernels for ") + what;
   const CallSizes sizes(args);
   const StackShape& shape = sizes.shape;
   std::string text = "cpu: fused kernels compiled for " + at::get_cpu_capability();

@@ -89,8 +89,6 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
     }
 
     std::vector<at::Tensor> compute(const at::Tensor& grad, const std::vector<bool>& wanted) const {
-      std::vector<bool> mask = wanted;
-      mask.insert(mask.begin() + 1, /*hx=*/false);
       const CallerLayout layout(batched, batch_first);
       const c10::SymInt first = stretch.output.sym_size(0) - count;
       // The chunk owns its own outputs' losses; those before it have been propagated by then.
@@ -106,11 +104,11 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
            std::nullopt,
            stretch.output,
            {stretch.states, stretch.masks, stretch.drives},
-           mask});
-      if (mask[0]) {
+           wanted});
+      if (wanted[0]) {
         made[0] = layout.from_time_major(made[0].narrow_symint(0, first, count));
       }
-      if (mask.back()) {
+      if (wanted.back()) {
         at::Tensor& layers = made.back();
         layers = layout.layers_from_time_major(layers.narrow_symint(1, first, count));
         if (!preactivation_by_layer) layers = layers.squeeze(0);
@@ -173,16 +171,11 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
 
 }  // namespace
 
-bool records_gradient(const RnnArguments& args) {
-  return args.with_gradient(
-      [](const auto&... tensors) { return torch::autograd::compute_requires_grad(tensors...); });
-}
-
 void record_gradient(const at::Tensor& output, const RnnArguments& args, const Stretch& stretch,
                      int64_t count) {
   const auto node = make_node<ElmanStreamBackward>();
-  node->set_next_edges(
-      torch::autograd::collect_next_edges(args.input, args.params, args.leak, args.preactivation));
+  node->set_next_edges(args.with_gradient(
+      [](const auto&... tensors) { return torch::autograd::collect_next_edges(tensors...); }));
   auto& values = node->values;
   values.stretch = stretch;
   values.params = args.params.vec();

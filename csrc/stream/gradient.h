@@ -9,11 +9,8 @@
 
 namespace elman {
 
-/// Whether a call has anything to record for autograd.
-bool records_gradient(const RnnArguments& args);
-
 /// Makes `output`, that of the last `count` steps of `stretch` in the caller's layout, the result
-/// of an autograd node whose edges are the call's input, params, leak and preactivation.
+/// of an autograd node whose edges are RnnArguments::with_gradient, none of them hx's.
 void record_gradient(const at::Tensor& output, const RnnArguments& args, const Stretch& stretch,
                      int64_t count);
 

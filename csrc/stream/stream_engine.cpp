@@ -20,6 +20,7 @@
 #include "checks.h"
 #include "dispatch/operators.h"
 #include "owned_arguments.h"
+#include "requires_grad.h"
 #include "stream/gradient.h"
 
 namespace elman {
@@ -194,7 +195,7 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
   fresh_.reset();
   batched_ = batched;
   ended_ = count < k1_;
-  if (records_gradient(args)) record_gradient(output, args, stretch, count);
+  if (any_requires_grad(args)) record_gradient(output, args, stretch, count);
   return output;
 }
 

@@ -218,7 +218,8 @@ def _rnn_backward(
         layout.partial() if sharded else layout.replicate() for sharded in layout.sharded
     ]  # of the parameters' gradients: each process has its own rows' part
     spread = [(layout.over(batch), batch), (layout.over(state_dim), state_dim)]
-    spread += [(sums, None)] * (len(params) + 1)  # leak too
+    # What follows the parameters holds a value for each unit, as leak does; preactivation is last.
+    spread += [(sums, None)] * (len(output_mask) - 3)
     by_layer = _preactivation_dim(layout, input, options.get("preactivation"))
     spread.append((layout.over(by_layer), by_layer))
     wanted = [where for where, asked in zip(spread, output_mask, strict=True) if asked]
@@ -246,11 +247,12 @@ def _local_options(layout: _Layout, input: Tensor, options: dict[str, Any]) -> d
     dims = {
         "reset": layout.batch_dim,
         "carry_scale": None if carry_scale is None or carry_scale.dim() == 1 else layout.batch_dim,
-        "leak": None,
         "preactivation": _preactivation_dim(layout, input, options.get("preactivation")),
     }
-    local = {name: layout.local(name, options.get(name), dim) for name, dim in dims.items()}
-    return options | local
+    return {
+        name: layout.local(name, option, dims.get(name)) if isinstance(option, Tensor) else option
+        for name, option in options.items()
+    }
 
 
 @on_import("torch.distributed.tensor")
