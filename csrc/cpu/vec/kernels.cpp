@@ -92,6 +92,15 @@ void load_rows(int64_t m, int64_t n, int64_t padded_n, Rows<const S> from, C* to
     n = padded_n = n * m;
     m = 1;
   }
+  if constexpr (std::is_same_v<S, C>) {
+    if (are_narrow<C>(m, n)) {
+      if (padded_n == n) return copy_narrow_rows(m, n, from, to, ldt, [](C*) {});
+      if (padded_n == kNarrowRow) {
+        return copy_narrow_rows(m, n, from, to, ldt,
+                                [](C* row) { __builtin_memset(row, 0, kNarrowRow * sizeof(C)); });
+      }
+    }
+  }
   for (int64_t i = 0; i < m; ++i) {
     C* row = to + i * ldt;
     const S* source = from.data + i * from.row_stride;
@@ -139,6 +148,10 @@ void store_rows(int64_t m, int64_t n, const C* from, int64_t ldf, Rows<S> to) {
   if (ldf == n && is_dense(n, to)) {
     n *= m;
     m = 1;
+  }
+  if constexpr (std::is_same_v<S, C>) {
+    if (are_narrow<C>(m, n))
+      return copy_narrow_rows(m, n, Rows<const C>{from, ldf}, to.data, to.row_stride, [](C*) {});
   }
   for (int64_t i = 0; i < m; ++i) {
     S* row = to.data + i * to.row_stride;

@@ -77,6 +77,39 @@ inline void fill_zeros(int64_t n, C* to) {
   }
 }
 
+/// Elements up to which rows that lie below each other are narrow.
+constexpr int64_t kNarrowRow = 16;
+
+/// to[m, n] = from[m, n], n from kWidth to 2 * kWidth: two pieces a row, which overlap, so that no
+/// row takes branches that its length asks for. `before(row)` is called with each row of `to`.
+template <int kWidth, typename C, typename Before>
+inline void copy_in_two(int64_t m, int64_t n, Rows<const C> from, C* to, int64_t ldt,
+                        const Before& before) {
+  const int64_t second = n - kWidth;
+  for (int64_t i = 0; i < m; ++i, from.data += from.row_stride, to += ldt) {
+    before(to);
+    __builtin_memcpy(to, from.data, kWidth * sizeof(C));
+    __builtin_memcpy(to + second, from.data + second, kWidth * sizeof(C));
+  }
+}
+
+/// to[m, n] = from[m, n], n up to kNarrowRow.
+template <typename C, typename Before>
+inline void copy_narrow_rows(int64_t m, int64_t n, Rows<const C> from, C* to, int64_t ldt,
+                             const Before& before) {
+  if (n >= 8) return copy_in_two<8>(m, n, from, to, ldt, before);
+  if (n >= 4) return copy_in_two<4>(m, n, from, to, ldt, before);
+  if (n >= 2) return copy_in_two<2>(m, n, from, to, ldt, before);
+  if (n == 1) return copy_in_two<1>(m, n, from, to, ldt, before);
+}
+
+/// Whether copy_narrow_rows is the way to copy m rows of n elements: where there are no vectors in
+/// part, and several rows.
+template <typename C>
+constexpr bool are_narrow(int64_t m, int64_t n) {
+  return !kHasParts<C> && m > 1 && n > 0 && n <= kNarrowRow;
+}
+
 /// Up to 2 * Vectorized<C>::size() elements; the second vector is not computed with where the first
 /// one takes them all.
 template <typename C>

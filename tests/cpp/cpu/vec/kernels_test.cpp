@@ -174,6 +174,45 @@ TEST(StorageKernelsTest, LoadAndStoreConvertAndPad) {
   }
 }
 
+/// Several rows, of any length, with and without zeros behind them: nothing else is written.
+template <typename S, typename C>
+void check_load_and_store_rows(const StorageKernels<S, C>& kernels, const std::string& name) {
+  constexpr int64_t kRows = 3;
+  for (int64_t n = 1; n <= 70; ++n) {
+    for (const int64_t padded : {n, (n + 15) / 16 * 16}) {
+      const int64_t stride = padded + 2, source_stride = n + 1;
+      std::vector<S> from(kRows * source_stride, S(77)), back(from);
+      for (int64_t i = 0; i < kRows; ++i)
+        for (int64_t j = 0; j < n; ++j)
+          from[i * source_stride + j] = static_cast<S>(static_cast<float>(i * n + j - 50));
+      std::vector<C> to(kRows * stride, C(-1));
+      kernels.load(kRows, n, padded, {from.data(), source_stride}, to.data(), stride);
+      kernels.store(kRows, n, to.data(), stride, {back.data(), source_stride});
+      for (int64_t i = 0; i < kRows; ++i) {
+        for (int64_t j = 0; j < stride; ++j) {
+          const C expected = j < n        ? static_cast<C>(from[i * source_stride + j])
+                             : j < padded ? C(0)
+                                          : C(-1);
+          ASSERT_EQ(to[i * stride + j], expected) << name << " n " << n << " at " << i << " " << j;
+        }
+        for (int64_t j = 0; j < source_stride; ++j)
+          ASSERT_EQ(static_cast<C>(back[i * source_stride + j]),
+                    static_cast<C>(from[i * source_stride + j]))
+              << name << " n " << n << " at " << i << " " << j;
+      }
+    }
+  }
+}
+
+TEST(StorageKernelsTest, LoadAndStoreRows) {
+  for (const InstructionSet& set : instruction_sets()) {
+    check_load_and_store_rows(set.tables->storage_double, set.name);
+    check_load_and_store_rows(set.tables->storage_float, set.name);
+    check_load_and_store_rows(set.tables->storage_bfloat16, set.name);
+    check_load_and_store_rows(set.tables->storage_half, set.name);
+  }
+}
+
 template <typename S, typename C>
 void check_load_transposed(const StorageKernels<S, C>& kernels, const std::string& name) {
   for (const int64_t m : {1, 7, 8, 15, 16, 17, 64}) {
