@@ -76,7 +76,8 @@ struct RnnArguments {
              masks);
   }
 
-  /// f(every member that has a gradient, in the order of `_rnn_backward`'s results).
+  /// f(every member that has a gradient, in the order of `_rnn_backward`'s results). leak and
+  /// preactivation are the last ones: kernels find their gradients there.
   template <typename F>
   decltype(auto) with_gradient(const F& f) const {
     return f(input, hx, params, leak, preactivation);

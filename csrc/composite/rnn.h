@@ -23,10 +23,10 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
 /// args.k2 say. Uses the saved states as constants.
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads);
 
-/// The same values as a differentiable function of input, hx, params, grad_output and grad_h_n: the
-/// states are recomputed from the arguments, so that autograd through the result, in either mode,
-/// is the exact derivative of the truncated gradient, of any order. Of what was saved it reads the
-/// dropout masks only; `grads.output` and `grads.saved.states` may be undefined.
+/// The same values as a differentiable function of RnnArguments::with_gradient, grad_output and
+/// grad_h_n: the states are recomputed from the arguments, so that autograd through the result, in
+/// either mode, is the exact derivative of the truncated gradient, of any order. Of what was saved
+/// it reads the dropout masks only; `grads.output` and `grads.saved.states` may be undefined.
 std::vector<at::Tensor> differentiable_backward(const RnnArguments& args,
                                                 const BackwardArguments& grads);
 

@@ -19,8 +19,11 @@ at::Tensor rnn_cell(const CellArguments& args) {
       args;
   if (w_hh.sym_size(0) == 0) {
     // Nothing to compute, and no network to run; the gradients have their shapes.
-    const auto h = at::linear(input, w_ih, b_ih);
-    return hx ? h + at::linear(*hx, w_hh, b_hh) : h;
+    at::Tensor h = at::linear(input, w_ih, b_ih);
+    if (hx) h = h + at::linear(*hx, w_hh, b_hh);
+    if (preactivation) h = h + *preactivation;
+    if (leak) h = h * leak->to(h.scalar_type());
+    return h;
   }
   // One layer's, and one step's.
   const auto one = [](const std::optional<at::Tensor>& tensor) -> std::optional<at::Tensor> {

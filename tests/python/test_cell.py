@@ -29,6 +29,19 @@ def test_a_cell_without_units(nonlinearity, batched, with_hx, bias):
     assert results[0][0].shape == ((3, 0) if batched else (0,))
 
 
+@pytest.mark.parametrize("leak_form", ["rate", "current"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_leaky_cell_without_units_has_gradients_for_all(leak_form, dtype):
+    x, hx, p = (torch.ones(3, n, dtype=dtype, requires_grad=True) for n in (4, 0, 0))
+    w_ih, w_hh = (torch.ones(0, n, dtype=dtype, requires_grad=True) for n in (4, 0))
+    leak = torch.ones(0, dtype=torch.float64 if dtype is torch.float64 else torch.float32)
+    leaves = [x, hx, w_ih, w_hh, leak.requires_grad_(), p]
+    h = torch.ops.elman.rnn_cell(x, hx, w_ih, w_hh, leak=leak, leak_form=leak_form, preactivation=p)
+    assert h.shape == (3, 0) and h.dtype == dtype
+    for leaf, gradient in zip(leaves, torch.autograd.grad(h.sum(), leaves), strict=True):
+        assert torch.equal(gradient, torch.zeros_like(leaf))
+
+
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_cell_equals_torch(nonlinearity, bias):
