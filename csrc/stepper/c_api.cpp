@@ -21,6 +21,7 @@ void* create(const void* file, std::size_t size, int64_t rows, char* error,
 
 // A stepper of float (F32) or double (F64) behind a pointer; null and a message in `error` where
 // there is none.
+// NOLINTBEGIN(bugprone-macro-parentheses): a type takes none
 #define ELMAN_STEPPER_FUNCTIONS(T, SUFFIX)                                                      \
   extern "C" ELMAN_API void* elman_stepper_create_##SUFFIX(                                     \
       const void* file, std::size_t size, int64_t rows, char* error, std::size_t error_size) {  \
@@ -57,6 +58,7 @@ void* create(const void* file, std::size_t size, int64_t rows, char* error,
     to[3] = stepper->num_layers();                                                              \
     to[4] = stepper->output_size();                                                             \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 ELMAN_STEPPER_FUNCTIONS(float, float32)
 ELMAN_STEPPER_FUNCTIONS(double, float64)
