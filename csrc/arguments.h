@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -190,5 +191,14 @@ struct BackwardArguments {
            (args.num_directions() * args.params_per_cell());
   }
 };
+
+namespace detail {
+struct Counted {
+  template <typename... Members>
+  std::integral_constant<size_t, sizeof...(Members)> operator()(const Members&...) const;
+};
+using WithGradient = decltype(std::declval<const RnnArguments&>().with_gradient(Counted()));
+static_assert(WithGradient::value == BackwardArguments::kOthers + 1);  // params are one of them
+}  // namespace detail
 
 }  // namespace elman

@@ -133,9 +133,9 @@ struct OwnedArguments {
   template <typename Visit>
   void each(const Visit& visit) {
     visit(params);
-    visit(input);
-    for (auto* tensor : {&hx, &batch_sizes, &reset, &carry_scale, &leak, &preactivation, &masks})
-      visit(*tensor);
+    each_tensor(*this, [&](auto& tensor, const char* name, Role) {
+      if (name != kParams) visit(tensor);
+    });
     Options::each(options, visit);
   }
 };

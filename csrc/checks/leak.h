@@ -4,7 +4,7 @@
 
 namespace elman {
 
-/// Checks leak, leak_form and preactivation, after everything else.
+/// Checks what a step takes beside its weights and states, after everything else.
 void check_leaky_arguments(const RnnArguments& args);
 void check_leaky_arguments(const CellArguments& args);
 
