@@ -35,8 +35,9 @@ function(elman_add_cpp_test name)
 
   set(properties TIMEOUT 600 LABELS cpp)
   if(ELMAN_SANITIZE)
-    # LibTorch keeps registries and thread pools until the process ends, and they count as leaks.
-    list(APPEND properties ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+    # The emulated GPU runs several times as long. LibTorch keeps registries and thread pools until
+    # the process ends, and they count as leaks.
+    set(properties TIMEOUT 1800 LABELS cpp ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
   endif()
   if(arg_WHOLE)
     add_test(NAME ${name} COMMAND ${name})
