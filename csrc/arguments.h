@@ -20,8 +20,8 @@ namespace elman {
 /// This is the one description of a call. A new argument is a member here, in the order of the
 /// schema of `_rnn_forward` (torch_ext/library.cpp), and a word in `members`, and in
 /// `with_gradient` if it has one; what owns it and what it holds are told by `OwnedArguments`
-/// (owned_arguments.h). The internal operators' signatures, autograd, what it saves, vmap, autocast,
-/// shapes without values and the checks of storages follow from these. The rest is in
+/// (owned_arguments.h). The internal operators' signatures, autograd, what it saves, vmap,
+/// autocast, shapes without values and the checks of storages follow from these. The rest is in
 /// CONTRIBUTING.md.
 ///
 /// input: [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched; [sum of batch_sizes, I] packed
