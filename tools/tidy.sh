@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# clang-tidy over the folders whose files include little enough of torch to be quick: about a minute
-# on two cores.
+# clang-tidy over the folders whose files include little enough of torch to be quick: a minute or
+# two on two cores.
 #
 #   tools/tidy.sh [FOLDER...]      csrc/checks, csrc/cuda and csrc/stepper unless others are named
 #

@@ -25,10 +25,10 @@ struct Autocast {
     return at::autocast::cached_cast(dtype, argument, device);
   }
 
-  /// Whether an argument is `leak`, which is not cast: the kernels take it in the type that they
-  /// compute in.
+  /// Whether an argument is the call's `leak`, which is not cast: the kernels take it in the type
+  /// that they compute in.
   template <typename Argument>
-  static bool is_same(const Argument& argument, const std::optional<at::Tensor>& leak) {
+  static bool is_leak(const Argument& argument, const std::optional<at::Tensor>& leak) {
     return static_cast<const void*>(&argument) == &leak;
   }
 
@@ -45,7 +45,7 @@ struct Autocast {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
     OwnedArguments own(args);
     OwnedArguments::each_with_gradient(own, [&](auto& tensor, const char*, Role) {
-      if (!is_same(tensor, own.leak)) tensor = cast(tensor);
+      if (!is_leak(tensor, own.leak)) tensor = cast(tensor);
     });
     if (!own.params.empty()) check_one_dtype(own.input, own.params[0]);
     return call_rnn(own.view());
@@ -58,7 +58,7 @@ struct Autocast {
       if constexpr (std::is_same_v<Member, std::string_view>) {
         return member;
       } else {
-        return is_same(member, args.leak) ? member : cast(member);
+        return is_leak(member, args.leak) ? member : cast(member);
       }
     };
     return args.members(

@@ -174,6 +174,17 @@ TEST(StorageKernelsTest, LoadAndStoreConvertAndPad) {
   }
 }
 
+/// check(kernels, name) with every storage type's kernels of every instruction set.
+template <typename Check>
+void for_each_storage(const Check& check) {
+  for (const InstructionSet& set : instruction_sets()) {
+    check(set.tables->storage_double, set.name);
+    check(set.tables->storage_float, set.name);
+    check(set.tables->storage_bfloat16, set.name);
+    check(set.tables->storage_half, set.name);
+  }
+}
+
 /// Several rows, of any length, with and without zeros behind them: nothing else is written.
 template <typename S, typename C>
 void check_load_and_store_rows(const StorageKernels<S, C>& kernels, const std::string& name) {
@@ -205,12 +216,9 @@ void check_load_and_store_rows(const StorageKernels<S, C>& kernels, const std::s
 }
 
 TEST(StorageKernelsTest, LoadAndStoreRows) {
-  for (const InstructionSet& set : instruction_sets()) {
-    check_load_and_store_rows(set.tables->storage_double, set.name);
-    check_load_and_store_rows(set.tables->storage_float, set.name);
-    check_load_and_store_rows(set.tables->storage_bfloat16, set.name);
-    check_load_and_store_rows(set.tables->storage_half, set.name);
-  }
+  for_each_storage([](const auto& kernels, const std::string& name) {
+    check_load_and_store_rows(kernels, name);
+  });
 }
 
 template <typename S, typename C>
@@ -240,12 +248,8 @@ void check_load_transposed(const StorageKernels<S, C>& kernels, const std::strin
 }
 
 TEST(StorageKernelsTest, LoadTransposedPadsAndLeavesTheRestAlone) {
-  for (const InstructionSet& set : instruction_sets()) {
-    check_load_transposed(set.tables->storage_double, set.name);
-    check_load_transposed(set.tables->storage_float, set.name);
-    check_load_transposed(set.tables->storage_bfloat16, set.name);
-    check_load_transposed(set.tables->storage_half, set.name);
-  }
+  for_each_storage(
+      [](const auto& kernels, const std::string& name) { check_load_transposed(kernels, name); });
 }
 
 }  // namespace
