@@ -18,11 +18,11 @@ namespace elman {
 /// the batch, I = input_size, H = hidden_size, L layers, D directions.
 ///
 /// This is the one description of a call. A new argument is a member here, in the order of the
-/// schema of `_rnn_forward` (torch_ext/library.cpp), and a word in `members`, and in
-/// `with_gradient` if it has one; what owns it and what it holds are told by `OwnedArguments`
-/// (owned_arguments.h). The internal operators' signatures, autograd, what it saves, vmap,
-/// autocast, shapes without values and the checks of storages follow from these. The rest is in
-/// CONTRIBUTING.md.
+/// schema of `_rnn_forward` (torch_ext/library.cpp), and a word in `padded_members` or `members`,
+/// and in `with_gradient` if it has one; what owns it and what it holds are told by
+/// `OwnedArguments` (owned_arguments.h). The signatures of all operators but those of packed input,
+/// autograd, what it saves, vmap, autocast, shapes without values and the checks of storages follow
+/// from these. The rest is in CONTRIBUTING.md.
 ///
 /// input: [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched; [sum of batch_sizes, I] packed
 ///
@@ -30,8 +30,6 @@ namespace elman {
 ///
 /// params: for each layer, for each direction: weight_ih [H, I or D*H], weight_hh [H, H] and, if
 /// has_biases, bias_ih [H], bias_hh [H]
-///
-/// batch_sizes: [T] int64 on the CPU, non-increasing: the rows alive at each step (packed only)
 ///
 /// reset: bool, the input's shape without its last dimension: h_{t-1} counts as zero for step t
 ///
@@ -45,6 +43,8 @@ namespace elman {
 ///
 /// preactivation: added to a_t; the input's shape with D*H in the last dimension, behind a
 /// dimension of L (which a single layer may do without)
+///
+/// batch_sizes: [T] int64 on the CPU, non-increasing: the rows alive at each step (packed only)
 ///
 /// masks: as Saved::masks; the dropout masks to use, whatever `dropout` and `train` say. Without
 /// them they are drawn if dropout and train ask for it.
@@ -61,20 +61,26 @@ struct RnnArguments {
   std::string_view nonlinearity;
   int64_t k1;
   int64_t k2;
-  std::optional<at::Tensor> batch_sizes;
   std::optional<at::Tensor> reset;
   std::optional<at::Tensor> carry_scale;
   std::optional<at::Tensor> leak = std::nullopt;
   std::string_view leak_form = "rate";
   std::optional<at::Tensor> preactivation = std::nullopt;
+  std::optional<at::Tensor> batch_sizes = std::nullopt;
   std::optional<at::Tensor> masks = std::nullopt;
 
   /// f(every member, in the order above).
   template <typename F>
   decltype(auto) members(const F& f) const {
+    return padded_members(
+        [&](const auto&... padded) -> decltype(auto) { return f(padded..., batch_sizes, masks); });
+  }
+
+  /// f(every member that padded input may come with: those of `elman::rnn`, in its order).
+  template <typename F>
+  decltype(auto) padded_members(const F& f) const {
     return f(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
-             nonlinearity, k1, k2, batch_sizes, reset, carry_scale, leak, leak_form, preactivation,
-             masks);
+             nonlinearity, k1, k2, reset, carry_scale, leak, leak_form, preactivation);
   }
 
   /// f(every member that has a gradient, in the order of `_rnn_backward`'s results). leak and

@@ -36,7 +36,7 @@ struct OwnedArguments {
   at::Tensor input;
   std::optional<at::Tensor> hx;
   std::vector<at::Tensor> params;
-  std::optional<at::Tensor> batch_sizes, reset, carry_scale, leak, preactivation, masks;
+  std::optional<at::Tensor> reset, carry_scale, leak, preactivation, batch_sizes, masks;
 
   /// Those that are no tensors.
   struct Options {
@@ -73,11 +73,11 @@ struct OwnedArguments {
       : input(args.input),
         hx(args.hx),
         params(args.params.vec()),
-        batch_sizes(args.batch_sizes),
         reset(args.reset),
         carry_scale(args.carry_scale),
         leak(args.leak),
         preactivation(args.preactivation),
+        batch_sizes(args.batch_sizes),
         masks(args.masks),
         options(args) {}
 
@@ -95,12 +95,12 @@ struct OwnedArguments {
             options.nonlinearity,
             options.k1,
             options.k2,
-            batch_sizes,
             reset,
             carry_scale,
             leak,
             options.leak_form,
             preactivation,
+            batch_sizes,
             masks};
   }
 

@@ -19,8 +19,9 @@
 // arguments.h, and for calling operators with those structs.
 //
 // The internal operators take every member of RnnArguments, in its order, so their types and
-// adapters follow from RnnArguments::members. The public operators lack some and have an order of
-// their own: `Padded` (rnn, kernel_info) and `Packed` (rnn.data, kernel_info.data) spell it.
+// adapters follow from RnnArguments::members; those of `Padded` (rnn, kernel_info) from
+// padded_members. Packed input has an order of its own, which `Packed` (rnn.data, kernel_info.data)
+// spells.
 
 namespace elman {
 namespace detail {
@@ -43,6 +44,14 @@ struct TypesOf {
 template <typename Arguments>
 using CallTypes =
     decltype(std::declval<const Arguments&>().members(std::declval<const TypesOf&>()));
+
+/// Those of padded calls.
+using PaddedTypes =
+    decltype(std::declval<const RnnArguments&>().padded_members(std::declval<const TypesOf&>()));
+
+/// Stands for any kernel, where only the type of its adapter is asked for.
+template <typename Result>
+Result some_kernel(const RnnArguments&);
 
 }  // namespace detail
 
@@ -99,52 +108,31 @@ struct CellOperator<detail::List<Types...>> {
 
 using RnnCell = CellOperator<detail::CallTypes<CellArguments>>;
 
-/// An operator of padded (or unbatched) input with some result.
-template <typename Result>
-struct Padded {
-  using Signature = Result(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                           at::TensorList params, bool has_biases, int64_t num_layers,
-                           double dropout, bool train, bool bidirectional, bool batch_first,
-                           std::string_view nonlinearity, int64_t k1, int64_t k2,
-                           const std::optional<at::Tensor>& reset,
-                           const std::optional<at::Tensor>& carry_scale,
-                           const std::optional<at::Tensor>& leak, std::string_view leak_form,
-                           const std::optional<at::Tensor>& preactivation);
+template <typename Result, typename Types>
+struct PaddedOperator;
+
+template <typename Result, typename... Types>
+struct PaddedOperator<Result, detail::List<Types...>> {
+  using Signature = Result(Types...);
 
   /// impl(const RnnArguments&) as a kernel.
   template <auto impl>
-  static Result kernel(const at::Tensor& input, const std::optional<at::Tensor>& hx,
-                       at::TensorList params, bool has_biases, int64_t num_layers, double dropout,
-                       bool train, bool bidirectional, bool batch_first,
-                       std::string_view nonlinearity, int64_t k1, int64_t k2,
-                       const std::optional<at::Tensor>& reset,
-                       const std::optional<at::Tensor>& carry_scale,
-                       const std::optional<at::Tensor>& leak, std::string_view leak_form,
-                       const std::optional<at::Tensor>& preactivation) {
-    return impl(RnnArguments{input, hx, params, has_biases, num_layers, dropout, train,
-                             bidirectional, batch_first, nonlinearity, k1, k2,
-                             /*batch_sizes=*/std::nullopt, reset, carry_scale, leak, leak_form,
-                             preactivation});
+  static Result kernel(Types... members) {
+    return impl(RnnArguments{members...});
   }
 
-  static Result call(const c10::TypedOperatorHandle<Signature>& op, const RnnArguments& a) {
-    return op.call(a.input, a.hx, a.params, a.has_biases, a.num_layers, a.dropout, a.train,
-                   a.bidirectional, a.batch_first, a.nonlinearity, a.k1, a.k2, a.reset,
-                   a.carry_scale, a.leak, a.leak_form, a.preactivation);
+  static Result call(const c10::TypedOperatorHandle<Signature>& op, const RnnArguments& args) {
+    return args.padded_members([&](const auto&... members) { return op.call(members...); });
   }
 };
+
+/// An operator of padded (or unbatched) input with some result.
+template <typename Result>
+using Padded = PaddedOperator<Result, detail::PaddedTypes>;
 
 /// An operator of packed input with some result.
 template <typename Result>
 struct Packed {
-  using Signature = Result(const at::Tensor& data, const at::Tensor& batch_sizes,
-                           const std::optional<at::Tensor>& hx, at::TensorList params,
-                           bool has_biases, int64_t num_layers, double dropout, bool train,
-                           bool bidirectional, std::string_view nonlinearity, int64_t k1,
-                           int64_t k2, const std::optional<at::Tensor>& leak,
-                           std::string_view leak_form,
-                           const std::optional<at::Tensor>& preactivation);
-
   /// impl(const RnnArguments&) as a kernel.
   template <auto impl>
   static Result kernel(const at::Tensor& data, const at::Tensor& batch_sizes,
@@ -155,9 +143,11 @@ struct Packed {
                        const std::optional<at::Tensor>& preactivation) {
     return impl(RnnArguments{data, hx, params, has_biases, num_layers, dropout, train,
                              bidirectional, /*batch_first=*/false, nonlinearity, k1, k2,
-                             batch_sizes, /*reset=*/std::nullopt, /*carry_scale=*/std::nullopt,
-                             leak, leak_form, preactivation});
+                             /*reset=*/std::nullopt, /*carry_scale=*/std::nullopt, leak, leak_form,
+                             preactivation, batch_sizes});
   }
+
+  using Signature = std::remove_pointer_t<decltype(&kernel<&detail::some_kernel<Result>>)>;
 
   static Result call(const c10::TypedOperatorHandle<Signature>& op, const RnnArguments& a) {
     return op.call(a.input, *a.batch_sizes, a.hx, a.params, a.has_biases, a.num_layers, a.dropout,

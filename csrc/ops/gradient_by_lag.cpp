@@ -42,12 +42,11 @@ at::Tensor lag_kernel(const at::Tensor& input, const std::optional<at::Tensor>& 
                       std::string_view nonlinearity, const std::optional<at::Tensor>& grad_output,
                       const std::optional<at::Tensor>& reset, const std::optional<at::Tensor>& leak,
                       std::string_view leak_form, const std::optional<at::Tensor>& preactivation) {
-  const LagArguments args{
-      {input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
-       nonlinearity, /*k1=*/0, /*k2=*/0, /*batch_sizes=*/std::nullopt, reset,
-       /*carry_scale=*/std::nullopt, leak, leak_form, preactivation},
-      grad_output,
-      max_lag};
+  const LagArguments args{{input, hx, params, has_biases, num_layers, dropout, train, bidirectional,
+                           batch_first, nonlinearity, /*k1=*/0, /*k2=*/0, reset,
+                           /*carry_scale=*/std::nullopt, leak, leak_form, preactivation},
+                          grad_output,
+                          max_lag};
   TORCH_CHECK_VALUE(max_lag >= 1, "max_lag must be at least 1, got ", max_lag);
   TORCH_CHECK_VALUE(!bidirectional,
                     "gradient_by_lag is not defined for a bidirectional network, which has no "

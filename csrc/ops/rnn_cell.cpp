@@ -41,7 +41,7 @@ at::Tensor rnn_cell(const CellArguments& args) {
   auto [output, h_n] =
       call_rnn({sequence, state, params, has_biases, /*num_layers=*/1, /*dropout=*/0,
                 /*train=*/false, /*bidirectional=*/false, /*batch_first=*/false, nonlinearity,
-                /*k1=*/0, /*k2=*/0, /*batch_sizes=*/std::nullopt, /*reset=*/std::nullopt,
+                /*k1=*/0, /*k2=*/0, /*reset=*/std::nullopt,
                 /*carry_scale=*/std::nullopt, one(leak), leak_form, one(preactivation)});
   // What the next step is to be given: in the current form v, which is not the output.
   return (leak_form == "current" ? h_n : output).squeeze(0);

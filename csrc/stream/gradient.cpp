@@ -98,8 +98,7 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
       auto made = call_rnn_backward(
           {stretch.input, before, params, has_biases, num_layers, /*dropout=*/0, /*train=*/false,
            /*bidirectional=*/false, /*batch_first=*/false, nonlinearity, /*k1=*/0, /*k2=*/0,
-           /*batch_sizes=*/std::nullopt, stretch.reset, stretch.carry_scale, leak, leak_form,
-           preactivation_like()},
+           stretch.reset, stretch.carry_scale, leak, leak_form, preactivation_like()},
           {grad_output,
            std::nullopt,
            stretch.output,

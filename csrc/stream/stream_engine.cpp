@@ -143,7 +143,6 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
                           now.nonlinearity,
                           /*k1=*/0,
                           /*k2=*/0,
-                          /*batch_sizes=*/std::nullopt,
                           chunk.reset,
                           chunk.carry_scale,
                           now.leak,

@@ -4,6 +4,7 @@ import elman
 import oracle
 import pytest
 import torch
+from elman import _decompositions
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 
@@ -110,3 +111,14 @@ def test_training_mode_is_refused():
 def test_no_program():
     with pytest.raises(TypeError, match=r"should be a torch\.export\.ExportedProgram.*got: RNN"):
         elman.decompose(elman.RNN(4, 6))
+
+
+def test_an_argument_that_is_not_known_is_refused(monkeypatch):
+    """What a later version may add to the operators may not be lost in silence."""
+    monkeypatch.setattr("elman._decompositions._KNOWN", _decompositions._KNOWN - {"reset"})
+    rnn, x = elman.RNN(4, 6, dtype=torch.float64), randn(5, 3, 4)
+    assert_decomposes(rnn, (x,))
+    cuts = torch.zeros(5, 3, dtype=torch.bool)
+    program = torch.export.export(rnn.eval(), (x,), {"reset": cuts})
+    with pytest.raises(RuntimeError, match=r"elman: reset of elman\.rnn\.default is not supported"):
+        elman.decompose(program)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman import _schema
 from elman._on_import import on_import
 
 __all__: list[str] = []
@@ -21,17 +22,23 @@ _CELL_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class _Layout:
     """How one call's tensors are spread: over the batch in the mesh's dimensions `sharded`."""
 
-    def __init__(self, func, input, params, has_biases, bidirectional, batch_first) -> None:
+    def __init__(self, func, call: dict[str, Any]) -> None:
         from torch.distributed import tensor
+
+        input = call["input"]
 
         self.dtensor, self.shard, self.replicate = tensor.DTensor, tensor.Shard, tensor.Replicate
         self.partial, self.func = tensor.Partial, func
         self._check_distributed("input", input)
         self.mesh = input.device_mesh
-        self.batch_dim = None if input.dim() == 2 else (0 if batch_first else 1)
+        self.batch_dim = None if input.dim() == 2 else (0 if call["batch_first"] else 1)
+        self.state_dim = None if self.batch_dim is None else 1
+        self.rows = 1 if self.batch_dim is None else input.size(self.batch_dim)
         self.sharded = [self._is_sharded(placement) for placement in input.placements]
-        for index, param in enumerate(params):
-            self._check_parameter(param, _parameter_name(index, has_biases, bidirectional))
+        for index, param in enumerate(call["params"]):
+            self._check_parameter(
+                param, _parameter_name(index, call["has_biases"], call["bidirectional"])
+            )
 
     def _check_distributed(self, name: str, value) -> None:
         if not isinstance(value, self.dtensor):
@@ -77,11 +84,11 @@ class _Layout:
             value = value.detach().redistribute(self.mesh, placements)
         return value.to_local()
 
-    def whole(self, local: Tensor, placements: list[Any], dim: int | None, rows: int) -> Tensor:
-        """The DTensor of which `local` is this process's part. rows: of the whole batch."""
+    def whole(self, local: Tensor, placements: list[Any], dim: int | None) -> Tensor:
+        """The DTensor of which `local` is this process's part."""
         shape = list(local.shape)
         if dim is not None:
-            shape[dim] = rows
+            shape[dim] = self.rows
         stride, step = [0] * local.dim(), 1
         for axis in sorted(range(local.dim()), key=local.stride):
             stride[axis], step = step, step * max(shape[axis], 1)
@@ -110,121 +117,43 @@ def _refuse_packed(batch_sizes) -> None:
         )
 
 
-def _rnn(func, input, hx, params, has_biases, num_layers, dropout, train, *args, **kwargs):
+def _rnn(func, call: dict[str, Any]):
     """elman::rnn, without a gradient to record."""
-    forward = torch.ops.elman._rnn_forward.default
-    options = {"k1": 0, "k2": 0, "nonlinearity": "tanh", "reset": None, "carry_scale": None}
-    options |= {"batch_sizes": None, "masks": None, "save_states": False} | kwargs
-    arguments = (input, hx, params, has_biases, num_layers, dropout, train, *args)
-    return _rnn_forward(forward, *arguments, **options)[:2]
+    internal = {"batch_sizes": None, "masks": None, "save_states": False}
+    return _rnn_forward(torch.ops.elman._rnn_forward.default, call | internal)[:2]
 
 
-def _rnn_data(func, data, batch_sizes, *args, **kwargs):
-    _refuse_packed(batch_sizes)
+def _rnn_data(func, call: dict[str, Any]):
+    _refuse_packed(call["batch_sizes"])
 
 
-def _rnn_forward(
-    func,
-    input,
-    hx,
-    params,
-    has_biases,
-    num_layers,
-    dropout,
-    train,
-    bidirectional,
-    batch_first,
-    *,
-    batch_sizes,
-    masks,
-    **options,
-):
-    _refuse_packed(batch_sizes)
-    layout = _Layout(func, input, params, has_biases, bidirectional, batch_first)
-    batch = layout.batch_dim
-    state_dim = None if batch is None else 1
-    results = func(
-        input.to_local(),
-        layout.local("hx", hx, state_dim),
-        [param.to_local() for param in params],
-        has_biases,
-        num_layers,
-        dropout,
-        train,
-        bidirectional,
-        batch_first,
-        batch_sizes=None,
-        masks=layout.local("masks", masks, _saved_dim(layout, masks)),
-        **_local_options(layout, input, options),
-    )
-    rows = 1 if batch is None else input.size(batch)
-    output, h_n, *saved = results
-    dims = [batch, state_dim, *(_saved_dim(layout, one) for one in saved)]
+def _rnn_forward(func, call: dict[str, Any]):
+    _refuse_packed(call["batch_sizes"])
+    layout = _Layout(func, call)
+    output, h_n, *saved = _schema.call(func, _local(layout, call))
+    dims = [layout.batch_dim, layout.state_dim, *(_saved_dim(layout, one) for one in saved)]
     return tuple(
-        layout.whole(local, layout.over(dim), dim, rows)
+        layout.whole(local, layout.over(dim), dim)
         for local, dim in zip((output, h_n, *saved), dims, strict=True)
     )
 
 
-def _rnn_backward(
-    func,
-    grad_output,
-    grad_h_n,
-    output,
-    states,
-    saved_masks,
-    drives,
-    input,
-    hx,
-    params,
-    has_biases,
-    num_layers,
-    dropout,
-    train,
-    bidirectional,
-    batch_first,
-    *,
-    batch_sizes,
-    output_mask,
-    masks=None,
-    **options,
-):
-    _refuse_packed(batch_sizes)
-    layout = _Layout(func, input, params, has_biases, bidirectional, batch_first)
-    batch = layout.batch_dim
-    state_dim = None if batch is None else 1
-    gradients = func(
-        layout.local("grad_output", grad_output, batch),
-        layout.local("grad_h_n", grad_h_n, state_dim),
-        layout.local("output", output, batch),
-        layout.local("states", states, _saved_dim(layout, states)),
-        layout.local("saved_masks", saved_masks, _saved_dim(layout, saved_masks)),
-        layout.local("drives", drives, _saved_dim(layout, drives)),
-        input.to_local(),
-        layout.local("hx", hx, state_dim),
-        [param.to_local() for param in params],
-        has_biases,
-        num_layers,
-        dropout,
-        train,
-        bidirectional,
-        batch_first,
-        batch_sizes=None,
-        output_mask=output_mask,
-        **_local_options(layout, input, options),
-    )
-    rows = 1 if batch is None else input.size(batch)
+def _rnn_backward(func, call: dict[str, Any]):
+    _refuse_packed(call["batch_sizes"])
+    layout = _Layout(func, call)
+    gradients = _schema.call(func, _local(layout, call))
+    output_mask = call["output_mask"]
     sums = [
         layout.partial() if sharded else layout.replicate() for sharded in layout.sharded
     ]  # of the parameters' gradients: each process has its own rows' part
-    spread = [(layout.over(batch), batch), (layout.over(state_dim), state_dim)]
+    spread = [(layout.over(dim), dim) for dim in (layout.batch_dim, layout.state_dim)]
     # What follows the parameters holds a value for each unit, as leak does; preactivation is last.
     spread += [(sums, None)] * (len(output_mask) - 3)
-    by_layer = _preactivation_dim(layout, input, options.get("preactivation"))
+    by_layer = _preactivation_dim(layout, call)
     spread.append((layout.over(by_layer), by_layer))
     wanted = [where for where, asked in zip(spread, output_mask, strict=True) if asked]
     return [
-        layout.whole(local, placements, dim, rows)
+        layout.whole(local, placements, dim)
         for local, (placements, dim) in zip(gradients, wanted, strict=True)
     ]
 
@@ -234,25 +163,30 @@ def _saved_dim(layout: _Layout, saved: Tensor | None) -> int | None:
     return 2 if saved is not None and saved.dim() == 4 and layout.batch_dim is not None else None
 
 
-def _preactivation_dim(layout: _Layout, input: Tensor, preactivation) -> int | None:
+def _preactivation_dim(layout: _Layout, call: dict[str, Any]) -> int | None:
     """Where the batch lies in `preactivation`, which may have a dimension of layers first."""
+    preactivation = call["preactivation"]
     if preactivation is None or layout.batch_dim is None:
         return None
-    return layout.batch_dim + preactivation.dim() - input.dim()
+    return layout.batch_dim + preactivation.dim() - call["input"].dim()
 
 
-def _local_options(layout: _Layout, input: Tensor, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a call, of its tensors the local parts. carry_scale may be [T]."""
-    carry_scale = options.get("carry_scale")
+def _local(layout: _Layout, call: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, of its tensors the local parts."""
+    batch, state, carry_scale = layout.batch_dim, layout.state_dim, call["carry_scale"]
     dims = {
-        "reset": layout.batch_dim,
-        "carry_scale": None if carry_scale is None or carry_scale.dim() == 1 else layout.batch_dim,
-        "preactivation": _preactivation_dim(layout, input, options.get("preactivation")),
+        **dict.fromkeys(("input", "grad_output", "output", "reset"), batch),
+        **dict.fromkeys(("hx", "grad_h_n"), state),
+        "carry_scale": None if carry_scale is None or carry_scale.dim() == 1 else batch,  # or [T]
+        "preactivation": _preactivation_dim(layout, call),
     }
-    return {
-        name: layout.local(name, option, dims.get(name)) if isinstance(option, Tensor) else option
-        for name, option in options.items()
+    for name in ("states", "saved_masks", "drives", "masks"):
+        dims[name] = _saved_dim(layout, call.get(name))
+    local = {
+        name: layout.local(name, value, dims.get(name)) if isinstance(value, Tensor) else value
+        for name, value in call.items()
     }
+    return local | {"params": [param.to_local() for param in call["params"]]}
 
 
 @on_import("torch.distributed.tensor")
@@ -268,6 +202,6 @@ def _register(tensor: ModuleType) -> None:
         def dispatch(mode, func, types, args, kwargs, rule=rule):
             # to_local and from_local are differentiable, and here is below autograd.
             with torch.no_grad():
-                return rule(func, *args, **(kwargs or {}))
+                return rule(func, _schema.by_name(func, args, kwargs or {}))
 
         torch.library.register_torch_dispatch(op, tensor.DTensor, dispatch)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch._subclasses.fake_impls import register_op_impl
 
+from elman._schema import by_name, call
+
 _PACKED = [
     torch.ops.elman.rnn.data,
     torch.ops.elman._rnn_forward.default,
@@ -18,24 +20,13 @@ _PACKED = [
 ]
 
 
-def _by_name(operator, args, kwargs):
-    """The arguments of a call by their names in the schema."""
-    names = [argument.name for argument in operator._schema.arguments]
-    return dict(zip(names, args, strict=False)) | kwargs
-
-
 @register_op_impl(_PACKED)
 def _with_one_device(fake_mode, operator, *args, **kwargs):
-    given = _by_name(operator, args, kwargs)
-    batch_sizes = given.get("batch_sizes")
+    given = by_name(operator, args, kwargs)
+    batch_sizes = given["batch_sizes"]
     data = given["data"] if "data" in given else given["input"]
     if batch_sizes is None or batch_sizes.device == data.device:
         return NotImplemented
     with fake_mode:
         given["batch_sizes"] = torch.empty_like(batch_sizes, device=data.device)
-        positional = [
-            given.pop(argument.name)
-            for argument in operator._schema.arguments
-            if not argument.kwarg_only and argument.name in given
-        ]
-        return operator(*positional, **given)
+        return call(operator, given)

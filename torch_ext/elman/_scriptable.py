@@ -108,14 +108,17 @@ def _is_root() -> bool:
     return frame is not None and not frame.f_locals["memo"]
 
 
-def rnn_padded(
+def _padded_in_script(
     self,
     input: Tensor,
-    hx: Tensor | None = None,
-    reset: Tensor | None = None,
-    carry_scale: Tensor | None = None,
+    hx: Tensor | None,
+    reset: Tensor | None,
+    carry_scale: Tensor | None,
+    leak: Tensor | None,
+    leak_form: str,
+    preactivation: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """`RNN.forward` with padded input."""
+    """The operator, with padded input."""
     return torch.ops.elman.rnn(
         input,
         hx,
@@ -131,13 +134,21 @@ def rnn_padded(
         k2=self._k2,
         reset=reset,
         carry_scale=carry_scale,
+        leak=leak,
+        leak_form=leak_form,
+        preactivation=preactivation,
     )
 
 
-def rnn_packed(
-    self, input: PackedSequence, hx: Tensor | None = None
+def _packed_in_script(
+    self,
+    input: PackedSequence,
+    hx: Tensor | None,
+    leak: Tensor | None,
+    leak_form: str,
+    preactivation: Tensor | None,
 ) -> tuple[PackedSequence, Tensor]:
-    """`RNN.forward` with packed input."""
+    """The operator, with packed input. hx: in the order of the sequences."""
     data, batch_sizes, sorted_indices, unsorted_indices = input
     if hx is not None:
         hx = self.permute_hidden(hx, sorted_indices)
@@ -154,9 +165,30 @@ def rnn_packed(
         nonlinearity=self.nonlinearity,
         k1=self._k1,
         k2=self._k2,
+        leak=leak,
+        leak_form=leak_form,
+        preactivation=preactivation,
     )
-    packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
-    return packed, self.permute_hidden(h_n, unsorted_indices)
+    result = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+    return result, self.permute_hidden(h_n, unsorted_indices)
+
+
+def rnn_padded(
+    self,
+    input: Tensor,
+    hx: Tensor | None = None,
+    reset: Tensor | None = None,
+    carry_scale: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`RNN.forward` with padded input."""
+    return self._padded_in_script(input, hx, reset, carry_scale, None, "rate", None)
+
+
+def rnn_packed(
+    self, input: PackedSequence, hx: Tensor | None = None
+) -> tuple[PackedSequence, Tensor]:
+    """`RNN.forward` with packed input."""
+    return self._packed_in_script(input, hx, None, "rate", None)
 
 
 def leaky_rnn_padded(
@@ -170,55 +202,16 @@ def leaky_rnn_padded(
     """`LeakyRNN.forward` with padded input."""
     directions = 2 if self.bidirectional else 1
     leak, p = self._leak_and_noise(input, preactivation, self.num_layers, directions)
-    return torch.ops.elman.rnn(
-        input,
-        hx,
-        self._flat_weights,
-        self.bias,
-        self.num_layers,
-        self.dropout,
-        self.training,
-        self.bidirectional,
-        self.batch_first,
-        nonlinearity=self.nonlinearity,
-        k1=self._k1,
-        k2=self._k2,
-        reset=reset,
-        carry_scale=carry_scale,
-        leak=leak,
-        leak_form=self.form,
-        preactivation=p,
-    )
+    return self._padded_in_script(input, hx, reset, carry_scale, leak, self.form, p)
 
 
 def leaky_rnn_packed(
     self, input: PackedSequence, hx: Tensor | None = None, preactivation: Tensor | None = None
 ) -> tuple[PackedSequence, Tensor]:
     """`LeakyRNN.forward` with packed input."""
-    data, batch_sizes, sorted_indices, unsorted_indices = input
-    if hx is not None:
-        hx = self.permute_hidden(hx, sorted_indices)
     directions = 2 if self.bidirectional else 1
-    leak, p = self._leak_and_noise(data, preactivation, self.num_layers, directions)
-    output, h_n = torch.ops.elman.rnn(
-        data,
-        batch_sizes,
-        hx,
-        self._flat_weights,
-        self.bias,
-        self.num_layers,
-        self.dropout,
-        self.training,
-        self.bidirectional,
-        nonlinearity=self.nonlinearity,
-        k1=self._k1,
-        k2=self._k2,
-        leak=leak,
-        leak_form=self.form,
-        preactivation=p,
-    )
-    packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
-    return packed, self.permute_hidden(h_n, unsorted_indices)
+    leak, p = self._leak_and_noise(input.data, preactivation, self.num_layers, directions)
+    return self._packed_in_script(input, hx, leak, self.form, p)
 
 
 class BareRNN:

@@ -5,9 +5,12 @@ elements, and nothing else. Importing elman enters the formulas.
 """
 
 import math
+from types import SimpleNamespace
 
 import torch
 from torch.utils.flop_counter import register_flop_formula
+
+from elman._schema import by_name
 
 __all__: list[str] = []
 
@@ -52,35 +55,15 @@ def _steps_back(steps: int, k1: int, k2: int) -> tuple[int, int]:
 
 
 @register_flop_formula([torch.ops.elman._rnn_backward])
-def _rnn_backward_flop(
-    grad_output,
-    grad_h_n,
-    output,
-    states,
-    saved_masks,
-    drives,
-    input,
-    hx,
-    params,
-    has_biases,
-    num_layers,
-    dropout,
-    train,
-    bidirectional,
-    batch_first,
-    *,
-    k1,
-    k2,
-    batch_sizes,
-    output_mask,
-    **kwargs,
-) -> int:
-    ih, hh = _layer_products(input, params, has_biases, num_layers, bidirectional)
-    if batch_sizes is not None:
-        steps = batch_sizes[0]
+def _rnn_backward_flop(*args, out_shape=None, **kwargs) -> int:
+    call = SimpleNamespace(**by_name(torch.ops.elman._rnn_backward.default, args, kwargs))
+    params, k1, k2, num_layers = call.params, call.k1, call.k2, call.num_layers
+    ih, hh = _layer_products(call.input, params, call.has_biases, num_layers, call.bidirectional)
+    if call.batch_sizes is not None:
+        steps = call.batch_sizes[0]
     else:
-        steps = input[1 if batch_first and len(input) == 3 else 0]
-    needs_input, needs_hx, *needs_params = output_mask
+        steps = call.input[1 if call.batch_first and len(call.input) == 3 else 0]
+    needs_input, needs_hx, *needs_params = call.output_mask
     windows = 1 if k1 == 0 else len(range(0, steps, k1))
     covered, from_start = _steps_back(steps, k1, k2)
     if k1 < k2 and from_start == windows:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from elman._checks import check_tensor
+from elman._rnn_checks import check_padded
 from elman.rnn import RNN
 from elman.stream import check_module
 
@@ -64,7 +65,7 @@ def forgetting_length(
         raise TypeError(f"tolerance should be a number, got: {type(tolerance).__name__}")
     if not tolerance > 0:
         raise ValueError(f"tolerance must be greater than zero, got {tolerance}")
-    rnn._check_padded(input, None, rnn._current_weights()[0])
+    check_padded(rnn, input, None, rnn._current_weights()[0])
     if rnn.batch_first and input.dim() == 3:
         input = input.transpose(0, 1)
     if input.dim() == 2:

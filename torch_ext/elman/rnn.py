@@ -14,6 +14,7 @@ from elman._checks import check_optional_tensors
 from elman._jagged import from_packed, to_packed
 from elman._options import Truncation, parse_truncation
 from elman._received import receiver_of
+from elman._rnn_checks import check_dtype, check_padded, check_size
 from elman._tracing import as_leaf, first_proxy
 
 __all__ = ["RNN", "Truncation"]
@@ -200,7 +201,7 @@ class RNN(torch.nn.RNNBase):
             output, h_n = self._forward_packed(packed, hx)
             return from_packed(output, rows, input), h_n
         weights = self._current_weights()
-        self._check_padded(input, hx, weights[0])
+        check_padded(self, input, hx, weights[0])
         leak = self._leak_options(input, preactivation)
         return self._run_padded(input, hx, weights, reset, carry_scale, leak)
 
@@ -217,6 +218,9 @@ class RNN(torch.nn.RNNBase):
             return self(input, hx)
         return self._forward_packed(input, hx)
 
+    # TorchScript names methods as the functions are named.
+    _padded_in_script = _scriptable._padded_in_script
+    _packed_in_script = _scriptable._packed_in_script
     forward__0 = _scriptable.ScriptMethod(_scriptable.rnn_padded)
     forward__1 = _scriptable.ScriptMethod(_scriptable.rnn_packed)
 
@@ -249,23 +253,28 @@ class RNN(torch.nn.RNNBase):
         carry_scale: Tensor | None,
         leak_options: dict[str, Any],
     ) -> tuple[Tensor, Tensor]:
-        return _rnn_padded(
-            input,
-            hx,
-            weights,
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            self.batch_first,
-            nonlinearity=self.nonlinearity,
-            k1=self._k1,
-            k2=self._k2,
-            reset=reset,
-            carry_scale=carry_scale,
-            **leak_options,
-        )
+        options = self._options() | leak_options
+        if reset is not None:
+            options["reset"] = reset
+        if carry_scale is not None:
+            options["carry_scale"] = carry_scale
+        sizes = self._sizes()
+        return _rnn_padded(input, hx, weights, *sizes, self.batch_first, **options)
+
+    def _sizes(self) -> tuple[bool, int, float, bool, bool]:
+        """The operators' arguments from `has_biases` to `bidirectional`."""
+        return self.bias, self.num_layers, self.dropout, self.training, self.bidirectional
+
+    def _options(self) -> dict[str, Any]:
+        """The operators' keyword arguments that are not at their defaults: in a small call the time
+        that each one takes shows.
+        """
+        options: dict[str, Any] = {}
+        if self.nonlinearity != "tanh":
+            options["nonlinearity"] = self.nonlinearity
+        if self._k1:
+            options["k1"], options["k2"] = self._k1, self._k2
+        return options
 
     def _leak_options(self, input: Tensor, preactivation: Tensor | None) -> dict[str, Any]:
         """The operators' `leak`, `leak_form` and `preactivation` of a call; empty for none.
@@ -280,10 +289,10 @@ class RNN(torch.nn.RNNBase):
         """What `forward` does with packed input; `hx`, `h_n` in the order of the sequences."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
         weights = self._current_weights()
-        self._check_dtype(data, weights[0])
+        check_dtype(data, weights[0])
         if data.dim() != 2:
             raise RuntimeError(f"input must have 2 dimensions, got {data.dim()}")
-        self._check_size(data)
+        check_size(self, data)
         cells = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
             # The operator could take None, but compilers cannot know h_n's batch size then: it is a
@@ -295,21 +304,8 @@ class RNN(torch.nn.RNNBase):
             hx = self.permute_hidden(hx, sorted_indices)
         elif hx.dim() != 3:
             self.check_hidden_size(hx, (cells, int(batch_sizes[0]), self.hidden_size))
-        output, h_n = _rnn_packed(
-            data,
-            batch_sizes,
-            hx,
-            weights,
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            nonlinearity=self.nonlinearity,
-            k1=self._k1,
-            k2=self._k2,
-            **self._leak_options(data, preactivation),
-        )
+        options = self._options() | self._leak_options(data, preactivation)
+        output, h_n = _rnn_packed(data, batch_sizes, hx, weights, *self._sizes(), **options)
         packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
         return packed, self.permute_hidden(h_n, unsorted_indices)
 
@@ -374,43 +370,6 @@ class RNN(torch.nn.RNNBase):
             if name not in parameters:
                 return [getattr(self, name) for name in names]
         return [parameters[name] for name in names]
-
-    def _check_dtype(self, input: Tensor, weight: Tensor) -> None:
-        if input.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
-            raise ValueError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), "
-                f"or convert model: model.to({input.dtype})"
-            )
-
-    def _check_size(self, input: Tensor) -> None:
-        if torch.jit.is_tracing():  # where sizes are tensors: the operator checks them, too
-            return
-        if input.size(-1) != self.input_size:
-            raise RuntimeError(
-                "input.size(-1) must be equal to input_size. "
-                f"Expected {self.input_size}, got {input.size(-1)}"
-            )
-
-    def _check_padded(self, input: Tensor, hx: Tensor | None, weight: Tensor) -> None:
-        """The checks of torch.nn.RNN, in its order and its words; the operator checks the rest."""
-        dim = input.dim()
-        if dim not in (2, 3):
-            raise ValueError(f"RNN: Expected input to be 2D or 3D, got {dim}D tensor instead")
-        if hx is not None and hx.dim() != dim:
-            kind = "batched 3-D" if dim == 3 else "unbatched 2-D"
-            raise RuntimeError(
-                f"For {kind} input, hx should also be {dim}-D but got {hx.dim()}-D tensor"
-            )
-        self._check_dtype(input, weight)
-        self._check_size(input)
-        if hx is not None and not torch.jit.is_tracing():
-            if dim == 3:
-                batch = input.size(0 if self.batch_first else 1)
-            else:
-                batch, hx = 1, hx.unsqueeze(1)
-            cells = self.num_layers * (2 if self.bidirectional else 1)
-            self.check_hidden_size(hx, (cells, batch, self.hidden_size))
 
 
 RNN._elman_class = RNN

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from elman import _received
 from elman._checks import as_index, check_optional_tensors, check_tensor
+from elman._rnn_checks import check_padded
 from elman.leaky_rnn import LeakyRNN
 from elman.rnn import RNN
 
@@ -140,7 +141,7 @@ class Stream:
     ) -> Tensor:
         rnn = self.rnn
         weights = rnn._current_weights()
-        rnn._check_padded(input, None, weights[0])
+        check_padded(rnn, input, None, weights[0])
         leak = rnn._leak_options(input, preactivation)
         return self._engine.forward(
             input,

@@ -77,9 +77,12 @@ struct Call {
             problem.nonlinearity,
             problem.k1,
             problem.k2,
-            batch_sizes,
             reset,
-            carry_scale};
+            carry_scale,
+            /*leak=*/std::nullopt,
+            /*leak_form=*/"rate",
+            /*preactivation=*/std::nullopt,
+            batch_sizes};
   }
   std::vector<bool> everything() const {
     std::vector<bool> mask(2 + problem.params.size(), true);
