@@ -58,6 +58,9 @@ def _scripted_rnn(
     k2: int = 0,
     reset: Tensor | None = None,
     carry_scale: Tensor | None = None,
+    leak: Tensor | None = None,
+    leak_form: str = "rate",
+    preactivation: Tensor | None = None,
 ):
     return torch.ops.elman.rnn(
         input,
@@ -74,6 +77,9 @@ def _scripted_rnn(
         k2=k2,
         reset=reset,
         carry_scale=carry_scale,
+        leak=leak,
+        leak_form=leak_form,
+        preactivation=preactivation,
     )
 
 
@@ -91,6 +97,9 @@ def _scripted_rnn_data(
     nonlinearity: str = "tanh",
     k1: int = 0,
     k2: int = 0,
+    leak: Tensor | None = None,
+    leak_form: str = "rate",
+    preactivation: Tensor | None = None,
 ):
     return torch.ops.elman.rnn(
         data,
@@ -105,6 +114,9 @@ def _scripted_rnn_data(
         nonlinearity=nonlinearity,
         k1=k1,
         k2=k2,
+        leak=leak,
+        leak_form=leak_form,
+        preactivation=preactivation,
     )
 
 
@@ -117,8 +129,22 @@ def _scripted_rnn_cell(
     b_ih: Tensor | None = None,
     b_hh: Tensor | None = None,
     nonlinearity: str = "tanh",
+    leak: Tensor | None = None,
+    leak_form: str = "rate",
+    preactivation: Tensor | None = None,
 ):
-    return torch.ops.elman.rnn_cell(input, hx, w_ih, w_hh, b_ih, b_hh, nonlinearity=nonlinearity)
+    return torch.ops.elman.rnn_cell(
+        input,
+        hx,
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        nonlinearity=nonlinearity,
+        leak=leak,
+        leak_form=leak_form,
+        preactivation=preactivation,
+    )
 
 
 _EAGER = {

@@ -75,28 +75,34 @@ def test_dtype_of_the_preactivation():
         rnn(x, preactivation=torch.zeros(5, 3, 6, dtype=torch.float64))
 
 
-def operator(**options):
+@pytest.mark.parametrize("alpha", [0.0, -0.5, 1.5, NAN])
+@pytest.mark.parametrize("leak_form", ["rate", "current"])
+def test_values_of_the_operators_leak(alpha, leak_form):
+    """Its shapes and dtypes are in the list of wrong calls (tests/wrong_calls.txt)."""
+    leak = torch.full((1, 6), 0.5)
+    leak[0, 4] = alpha
     weights = [torch.zeros(6, 4), torch.zeros(6, 6)]
-    x = torch.randn(5, 3, 4)
-    return torch.ops.elman.rnn(x, None, weights, False, 1, 0.0, False, False, False, **options)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"leak": torch.full((6,), 0.5)},
-        {"leak": torch.full((2, 6), 0.5)},
-        {"leak": torch.full((1, 5), 0.5)},
-        {"leak": torch.ones(1, 6, dtype=torch.long)},
-        {"leak": torch.full((1, 6), 0.5), "leak_form": "voltage"},
-        {"preactivation": torch.zeros(5, 3, 5)},
-        {"preactivation": torch.zeros(5, 3, 6, dtype=torch.long)},
-    ],
-)
-def test_operator(options):
-    with pytest.raises((RuntimeError, ValueError)) as error:
-        operator(**options)
-    assert list(options)[-1] in str(error.value)
+    options = (False, 1, 0.0, False, False)
+    hx = torch.zeros(1, 2, 6)
+    for call in (
+        lambda: torch.ops.elman.rnn(
+            torch.zeros(5, 3, 4), None, weights, *options, False, leak=leak, leak_form=leak_form
+        ),
+        lambda: torch.ops.elman.rnn(
+            torch.zeros(3, 4),
+            torch.tensor([2, 1]),
+            hx,
+            weights,
+            *options,
+            leak=leak,
+            leak_form=leak_form,
+        ),
+        lambda: torch.ops.elman.rnn_cell(
+            torch.zeros(3, 4), None, *weights, leak=leak[0], leak_form=leak_form
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"leak must lie in \(0, 1\], got"):
+            call()
 
 
 def test_streams_and_plain_modules():

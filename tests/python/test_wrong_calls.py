@@ -21,7 +21,7 @@ WRONG_CALLS = list(wrong_calls.read())
 
 
 def test_the_list_has_no_call_twice():
-    assert len({(wrong.base, wrong.change) for wrong in WRONG_CALLS}) == len(WRONG_CALLS) > 240
+    assert len({(wrong.base, wrong.change) for wrong in WRONG_CALLS}) == len(WRONG_CALLS) > 290
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -78,11 +78,15 @@ WRONG_TYPES = {
     "k2": (None, [1]),
     "reset": (True, [True] * T),
     "carry_scale": (0.5, [0.5] * T),
+    "leak": (0.5, [0.5] * H),
+    "leak_form": (None, 1),
+    "preactivation": (0.5, [0.5] * T),
 }
+LEAKY = ("leak", "leak_form", "preactivation")
 OF_WRONG_TYPE = [
     (operator, name, value)
     for operator in ("rnn", "rnn.data", "rnn_cell")
-    for name in [*arguments(operator), *(("nonlinearity", "k1", "reset", "carry_scale"))]
+    for name in [*arguments(operator), "nonlinearity", "k1", "reset", "carry_scale", *LEAKY]
     if not (operator != "rnn" and name in ("reset", "carry_scale"))
     and not (operator == "rnn_cell" and name == "k1")
     for value in WRONG_TYPES[name]

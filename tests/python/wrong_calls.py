@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from calls import B, T, arguments, params
+from calls import B, H, T, arguments, params
 
 PARAMS = [
     f"{kind}_l{layer}{suffix}"
@@ -83,10 +83,17 @@ SPOIL = {
     "wider": lambda tensor: larger(tensor, -1),
     "differentiated": lambda tensor: tensor.detach().requires_grad_(),
 }
-#: What is changed where the right call has none.
-STEPS = {"reset": torch.zeros(T, B, dtype=torch.bool), "carry_scale": torch.ones(T, B)}
 READ_OPTION = {bool: lambda text: text == "true", int: int, float: float, str: str}
-OPTIONS = {"nonlinearity": "tanh", "k1": 0, "k2": 0}
+OPTIONS = {"nonlinearity": "tanh", "k1": 0, "k2": 0, "leak_form": "rate"}
+
+
+def optional(operator, call, name):
+    """What is changed where the right call has none."""
+    if name == "leak":
+        return torch.full((H,) if operator == "rnn_cell" else (1, H), 0.5)
+    if name == "preactivation":
+        return torch.zeros(*call.get("data", call.get("input")).shape[:-1], H)
+    return torch.zeros(T, B, dtype=torch.bool) if name == "reset" else torch.ones(T, B)
 
 
 def changed_tensor(tensor, text):
@@ -115,7 +122,8 @@ def make(wrong):
         elif isinstance(option, (bool, int, float, str)):
             call[name] = READ_OPTION[type(option)](text)
         else:
-            call[name] = changed_tensor(STEPS[name] if name in STEPS else call[name], text)
+            right = call[name] if name in call else optional(operator, call, name)
+            call[name] = changed_tensor(right, text)
     if operator != "rnn_cell":
         call["params"] = [tensor for tensor in named.values() if tensor is not None]
     return operator, call

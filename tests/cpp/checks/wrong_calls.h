@@ -63,7 +63,7 @@ struct Call {
   bool has_biases = true, bidirectional = false, batch_first = false;
   int64_t num_layers = 1, k1 = 0, k2 = 0;
   double dropout = 0.0;
-  std::string nonlinearity = "tanh";
+  std::string nonlinearity = "tanh", leak_form = "rate";
 
   Tensor operator[](const std::string& name) const { return tensors.at(name); }
   std::optional<Tensor> optional(const std::string& name) const {
@@ -80,19 +80,22 @@ struct Call {
 inline void run_rnn(const Call& call) {
   elman::rnn(call["input"], call.optional("hx"), call.params(), call.has_biases, call.num_layers,
              call.dropout, /*train=*/false, call.bidirectional, call.batch_first, call.nonlinearity,
-             call.k1, call.k2, call.optional("reset"), call.optional("carry_scale"));
+             call.k1, call.k2, call.optional("reset"), call.optional("carry_scale"),
+             call.optional("leak"), call.leak_form, call.optional("preactivation"));
 }
 
 inline void run_rnn_data(const Call& call) {
   elman::rnn(call["data"], call["batch_sizes"], call.optional("hx"), call.params(), call.has_biases,
              call.num_layers, call.dropout, /*train=*/false, call.bidirectional, call.nonlinearity,
-             call.k1, call.k2);
+             call.k1, call.k2, call.optional("leak"), call.leak_form,
+             call.optional("preactivation"));
 }
 
 inline void run_rnn_cell(const Call& call) {
   const auto params = call.params();
   elman::rnn_cell(call["input"], call.optional("hx"), params[0], params[1], params[2], params[3],
-                  call.nonlinearity);
+                  call.nonlinearity, call.optional("leak"), call.leak_form,
+                  call.optional("preactivation"));
 }
 
 /// A call of elman::rnn without its tensors but the parameters.
@@ -191,10 +194,24 @@ inline bool set_option(Call& call, const std::string& name, const std::string& t
     call.dropout = std::stod(text);
   } else if (name == "nonlinearity") {
     call.nonlinearity = text;
+  } else if (name == "leak_form") {
+    call.leak_form = text;
   } else {
     return false;
   }
   return true;
+}
+
+/// What is changed where the right call has none.
+inline Tensor optional_argument(const Call& call, const std::string& name) {
+  const bool is_cell = call.named_params[0].first == "w_ih";
+  if (name == "reset") return torch::zeros({kT, kB}, torch::kBool);
+  if (name == "carry_scale") return torch::ones({kT, kB});
+  if (name == "leak") return is_cell ? torch::full({kH}, 0.5) : torch::full({1, kH}, 0.5);
+  TORCH_CHECK(name == "preactivation", "unknown in the list of wrong calls: ", name);
+  auto sizes = call[call.tensors.count("data") > 0 ? "data" : "input"].sizes().vec();
+  sizes.back() = kH;
+  return torch::zeros(sizes);
 }
 
 /// Changes an argument as the list wants it.
@@ -212,11 +229,11 @@ inline void change(Call& call, const std::string& name, const std::string& text)
   }
   if (text == "absent") {
     call.tensors.erase(name);
-  } else if (name == "reset") {
-    call.tensors[name] = changed(torch::zeros({kT, kB}, torch::kBool), text);
-  } else {
-    call.tensors[name] = changed(name == "carry_scale" ? torch::ones({kT, kB}) : call[name], text);
+    return;
   }
+  const auto found = call.tensors.find(name);
+  call.tensors[name] =
+      changed(found != call.tensors.end() ? found->second : optional_argument(call, name), text);
 }
 
 /// The call of a line, and how it is run.
