@@ -30,7 +30,7 @@ function(elman_add_cpp_test name)
   endif()
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} elman_test_seed GTest::gtest_main)
   if(ELMAN_SANITIZE MATCHES "thread")
-    target_sources(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/cpp/tsan_openmp.cpp")
+    target_sources(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/cpp/thread_sanitizer.cpp")
   endif()
 
   set(properties TIMEOUT 600 LABELS cpp)
