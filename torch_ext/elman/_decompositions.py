@@ -60,10 +60,12 @@ def _rnn(run: Run, args: SimpleNamespace) -> tuple[Tensor, Tensor]:
     check_inference(args.input, args.num_layers, args.dropout, args.train)
     stack = _stack(args)
     input, hx, reset, added = _time_major(args)
-    if hx is None:
-        cells = args.num_layers * stack.directions
-        hx = [_zeros(input.size(1), args.params[1])] * cells
-    output, h_n = network(run, Padded(), input, hx, stack, reset, added)
+    initial: Tensor | list[Tensor] = (
+        [_zeros(input.size(1), args.params[1])] * (args.num_layers * stack.directions)
+        if hx is None
+        else hx
+    )
+    output, h_n = network(run, Padded(), input, initial, stack, reset, added)
     if args.input.dim() == 2:
         return output.squeeze(1), h_n.squeeze(1)
     return (output.transpose(0, 1) if args.batch_first else output), h_n
