@@ -180,6 +180,12 @@ def parse():
     return parser.parse_args()
 
 
+def leave() -> None:
+    """Ends together: a process that goes while another still talks to it may be aborted."""
+    dist.barrier()
+    dist.destroy_process_group()
+
+
 def main():
     arguments = parse()
     if "LOCAL_RANK" not in os.environ:
@@ -212,7 +218,7 @@ def main():
     if arguments.verify:
         same = (make_model, make_streams, arguments, device)
         equal = [verify(engine, *same) for engine in ("ddp", "fsdp")]
-        dist.destroy_process_group()
+        leave()
         sys.exit(0 if all(equal) else 1)
 
     model = parallel(make_model(), arguments.engine, arguments, device)
@@ -226,7 +232,7 @@ def main():
         for begin in range(0, len(losses), max(1, len(losses) // 8)):
             part = losses[begin : begin + max(1, len(losses) // 8)]
             print(f"step {begin + len(part):5d}   {sum(part) / len(part):.3f} nats per character")
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":
