@@ -78,8 +78,7 @@ def kernel_info(
         batch_first, truncation = False, (0, 0)
     else:
         weights = [getattr(module, name) for name in module._flat_weights_names]
-        sizes = (module.bias, module.num_layers, float(module.dropout), module.training)
-        stack = (weights, *sizes, module.bidirectional)
+        stack = (weights, *module._sizes())
         batch_first, truncation = module.batch_first, module.truncation or (0, 0)
         layers, directions = module.num_layers, 2 if module.bidirectional else 1
     if isinstance(input, Tensor) and input.is_nested:
