@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "cuda/activate.h"
+#include "activation.h"
 #include "cuda/element.h"
 
 // A functor over a grid [rows, columns], one thread per element. Compiled by a C++ compiler it is a

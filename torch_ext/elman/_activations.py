@@ -1,8 +1,7 @@
-"""The activations f of the recurrence, in each form that Python needs: csrc/activation.h has the
-same list for C++.
+"""The activations f of the recurrence, as Python needs them: csrc/activation.h has the same list
+for C++.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,27 +11,20 @@ __all__ = ["ACTIVATIONS", "OF_TORCH", "activate", "check_nonlinearity"]
 
 
 class Activation(NamedTuple):
-    """One activation."""
+    """What is to be known of one beside f."""
 
-    plain: Callable[[Tensor], Tensor]  # f in ATen's operators
     onnx: str  # its name in ONNX's RNN node
     alpha: float | None = None  # the parameters there, of those that have some
     beta: float | None = None
 
 
-def _softplus(a: Tensor) -> Tensor:
-    # a itself from 40 on, for float64: torch's default is 20, where log(1 + e^a) - a is 2e-9.
-    return torch.nn.functional.softplus(a, threshold=40)
-
-
 #: By name, the same names as the operators have.
 ACTIVATIONS = {
-    "tanh": Activation(torch.tanh, "Tanh"),
-    "relu": Activation(torch.relu, "Relu"),
-    "sigmoid": Activation(torch.sigmoid, "Sigmoid"),
-    "softplus": Activation(_softplus, "Softplus"),
-    # alpha a + beta
-    "identity": Activation(lambda a: a, "Affine", 1.0, 0.0),
+    "tanh": Activation("Tanh"),
+    "relu": Activation("Relu"),
+    "sigmoid": Activation("Sigmoid"),
+    "softplus": Activation("Softplus"),
+    "identity": Activation("Affine", 1.0, 0.0),  # alpha a + beta
 }
 
 #: Those that torch.nn.RNN and torch.nn.RNNCell have.
@@ -40,7 +32,7 @@ OF_TORCH = ("tanh", "relu")
 
 
 def activate(nonlinearity: str, a: Tensor) -> Tensor:
-    """f(a) where TorchScript, which cannot read the list, is to compile it."""
+    """f(a) in ATen's operators. TorchScript compiles it, which cannot read a table."""
     if nonlinearity == "tanh":
         return torch.tanh(a)
     if nonlinearity == "relu":
@@ -48,6 +40,7 @@ def activate(nonlinearity: str, a: Tensor) -> Tensor:
     if nonlinearity == "sigmoid":
         return torch.sigmoid(a)
     if nonlinearity == "softplus":
+        # a itself from 40 on, for float64: torch's default is 20, where log(1 + e^a) - a is 2e-9.
         return torch.nn.functional.softplus(a, threshold=40)
     assert nonlinearity == "identity"
     return a

@@ -1,5 +1,6 @@
 """What elman's operators become for exporters that know ATen's only: decompositions."""
 
+import functools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman._activations import ACTIVATIONS
+from elman._activations import activate
 from elman._plain import Packed, Padded, Run, Stack, network
 from elman._schema import by_name
 
@@ -90,7 +91,7 @@ def _rnn_cell(run: Run, args: SimpleNamespace) -> Tensor:
         input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(0)
     if hx is None:
         hx = _zeros(input.size(0), args.w_hh)
-    f = ACTIVATIONS[args.nonlinearity].plain
+    f = functools.partial(activate, args.nonlinearity)
     current = args.leak_form == "current"
     # Two Gemm and an Add, which all runtimes compute correctly.
     a = torch.nn.functional.linear(input, args.w_ih, args.b_ih)

@@ -11,13 +11,14 @@ its sequence is an argument, `run`, so that each form of an export is one functi
 For inference only: truncation and `carry_scale` leave no trace.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from elman._activations import ACTIVATIONS
+from elman._activations import activate
 
 
 class Cell(NamedTuple):
@@ -51,7 +52,7 @@ class Cell(NamedTuple):
         reset: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One step: projected, state: [B, H]; reset: [B, 1]. Returns the new state and output."""
-        f = ACTIVATIONS[self.nonlinearity].plain
+        f = functools.partial(activate, self.nonlinearity)
         w_hh_t, *leak = constants
         current = self.leak_form == "current"
         if reset is not None:

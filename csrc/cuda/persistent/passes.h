@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/activate.h"
+#include "activation.h"
 #include "cuda/persistent/device.h"
 #include "cuda/persistent/launch_layout.h"
 #include "cuda/persistent/operands.h"

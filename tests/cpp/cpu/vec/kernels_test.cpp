@@ -25,7 +25,8 @@ TYPED_TEST(KernelsTest, ActivateAddsTheBiasAndAppliesF) {
   using C = TypeParam;
   std::mt19937 random(3);
   for (const InstructionSet& set : instruction_sets()) {
-    for (const auto& [f, activation_name, not_complex] : kActivations) {
+    for (const ActivationInfo& info : kActivations) {
+      const Activation f = info.activation;
       for (const int64_t n : {1, 8, 9, 16, 17, 63, 64}) {
         for (const bool repeated : {false, true}) {  // the bias in each row, and no gaps
           const int64_t gap = repeated ? 0 : 3;
@@ -53,7 +54,8 @@ TYPED_TEST(KernelsTest, ActivateAddsTheBiasAndAppliesF) {
 TYPED_TEST(KernelsTest, NanPassesThroughEveryActivationAndDerivative) {
   using C = TypeParam;
   for (const InstructionSet& set : instruction_sets()) {
-    for (const auto& [f, activation_name, not_complex] : kActivations) {
+    for (const ActivationInfo& info : kActivations) {
+      const Activation f = info.activation;
       std::vector<C> c(5, kPoison<C>);
       storage<C>(*set.tables).activate(f, 1, 5, {nullptr, 0}, c.data(), 5, {c.data(), 5}, false);
       for (const C value : c) EXPECT_TRUE(std::isnan(value)) << set.name;
@@ -65,7 +67,8 @@ template <typename S, typename C>
 void check_delta(const StorageKernels<S, C>& kernels, const std::string& name, double tolerance) {
   std::mt19937 random(4);
   std::uniform_real_distribution<float> uniform(-1, 1);
-  for (const auto& [f, activation_name, not_complex] : kActivations) {
+  for (const ActivationInfo& info : kActivations) {
+    const Activation f = info.activation;
     for (const int64_t n : {1, 15, 16, 17, 33, 64}) {
       for (const int64_t gap : {0, 3}) {
         for (const auto& [is_zero, accumulate] :
@@ -114,7 +117,8 @@ template <typename S, typename C>
 void check_activate(const StorageKernels<S, C>& kernels, const std::string& name,
                     double tolerance) {
   std::mt19937 random(8);
-  for (const auto& [f, activation_name, not_complex] : kActivations) {
+  for (const ActivationInfo& info : kActivations) {
+    const Activation f = info.activation;
     for (const int64_t n : {1, 15, 16, 17, 33, 64}) {
       for (const int64_t gap : {0, 3}) {
         for (const bool take_back : {false, true}) {
