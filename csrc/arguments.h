@@ -99,6 +99,10 @@ struct RnnArguments {
   /// Whether a step is more than h_t = f(a_t). In the current form states are given before f even
   /// without `leak`.
   bool leaky() const { return leak.has_value() || leak_form == "current"; }
+  /// Whether a backward pass reads Saved::drives: for f' of the rate form, and for alpha's gradient.
+  bool reads_drives(bool wants_leak) const {
+    return leak.has_value() && (wants_leak || leak_form != "current");
+  }
   /// Whether `preactivation` has a dimension of layers.
   bool preactivation_by_layer() const { return preactivation->dim() > input.dim(); }
 
@@ -149,8 +153,16 @@ struct CellArguments {
   }
 };
 
+/// What of `Saved` a forward pass keeps.
+struct Keep {
+  bool states;  ///< Saved::states and masks
+  bool drives;  ///< Saved::drives; see RnnArguments::reads_drives
+};
+inline constexpr Keep kKeepNothing{false, false};
+inline constexpr Keep kKeepAll{true, true};
+
 /// What the forward pass hands to the backward pass beside its arguments and its output. Each is
-/// [0] if there is none, or if nothing is to be saved.
+/// [0] if there is none, or if it is not to be kept.
 struct Saved {
   /// states: [L-1, T, B, D*H] ([L-1, sum of batch_sizes, D*H] packed), the lower layers' outputs,
   /// before dropout, time major whatever batch_first says; [0] if L == 1.

@@ -73,9 +73,9 @@ TORCH_LIBRARY(elman, m) {
   // Internal operators: the halves of the autograd node, operators of their own so that compilers
   // can trace them. The first is elman::rnn and elman::rnn.data in one. The results `states`,
   // `masks` and `drives` are those of elman::Saved, for _rnn_backward only, and not differentiable;
-  // all are empty without save_states.
+  // the first two are empty without save_states, `drives` without save_drives.
   def("_rnn_forward(" + kEverything +
-          ", bool save_states"
+          ", bool save_states, bool save_drives"
           ") -> (Tensor output, Tensor h_n, Tensor states, Tensor masks, Tensor drives)",
       draws);
   // The gradients that output_mask asks for (input, hx, each of params, leak, preactivation), in

@@ -9,6 +9,7 @@
 
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "as_optional.h"
 #include "autograd/compilable_node.h"
@@ -220,7 +221,7 @@ void set_tangents(const RnnArguments& args, const at::Tensor& masks, const at::T
                   const at::Tensor& h_n) {
   RnnArguments dual = args;
   if (masks.numel() > 0) dual.masks = masks;
-  const auto [dual_output, dual_h_n, ignored] = composite::forward(dual, /*save_states=*/false);
+  const auto [dual_output, dual_h_n, ignored] = composite::forward(dual, kKeepNothing);
   const auto set = [](const at::Tensor& result, const at::Tensor& with_tangent) {
     const at::Tensor& tangent = with_tangent._fw_grad(/*level=*/0);
     if (tangent.defined()) result._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
@@ -231,22 +232,24 @@ void set_tangents(const RnnArguments& args, const at::Tensor& masks, const at::T
 
 /// The fused forward; in reverse mode under one node whose backward is truncated. Every order and
 /// every level of differentiation comes through here: with transforms nested, the levels below this
-/// one see the call of the internal operator and attach nodes of their own. Without save_states,
-/// what is saved may still be more than nothing. The kernel that is called checks the arguments.
+/// one see the call of the internal operator and attach nodes of their own. What is saved may be
+/// more than `keep` says. The kernel that is called checks the arguments.
 std::tuple<at::Tensor, at::Tensor, Saved> differentiable_forward(const RnnArguments& args,
-                                                                 bool save_states) {
+                                                                 Keep keep) {
   const bool reverse = any_requires_grad(args);
   const bool forward = any_has_tangent(args);
   if (!reverse && !forward) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    return call_rnn_forward(args, save_states);
+    return call_rnn_forward(args, keep);
   }
   at::Tensor output, h_n;
   Saved saved;
   {
     at::AutoDispatchBelowADInplaceOrView guard;
-    const bool keep = save_states || reverse || args.draws_dropout();
-    std::tie(output, h_n, saved) = call_rnn_forward(args, keep);
+    const bool wants_leak = args.leak && args.leak->requires_grad();
+    std::tie(output, h_n, saved) =
+        call_rnn_forward(args, {keep.states || reverse || args.draws_dropout(),
+                                keep.drives || (reverse && args.reads_drives(wants_leak))});
   }
   const at::Tensor masks = args.masks.value_or(saved.masks);
   if (reverse) {
@@ -262,11 +265,13 @@ std::tuple<at::Tensor, at::Tensor, Saved> differentiable_forward(const RnnArgume
 }
 
 /// elman::_rnn_forward.
-std::tuple<at::Tensor, at::Tensor, Saved> rnn_forward(const RnnArguments& args, bool save_states) {
-  auto result = differentiable_forward(args, save_states);
-  if (!save_states) {
-    const auto none = [&] { return at::empty({0}, args.input.options()); };
-    std::get<2>(result) = {none(), none(), none()};
+std::tuple<at::Tensor, at::Tensor, Saved> rnn_forward(const RnnArguments& args, Keep keep) {
+  auto result = differentiable_forward(args, keep);
+  Saved& saved = std::get<2>(result);
+  for (auto [tensor, kept] : {std::pair(&saved.states, keep.states),
+                              {&saved.masks, keep.states},
+                              {&saved.drives, keep.drives}}) {
+    if (!kept) *tensor = at::empty({0}, args.input.options());
   }
   return result;
 }
@@ -274,7 +279,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> rnn_forward(const RnnArguments& args, 
 /// elman::rnn, elman::rnn.data.
 std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
   if (any_requires_grad(args) || any_has_tangent(args)) {
-    auto [output, h_n, ignored] = differentiable_forward(args, /*save_states=*/false);
+    auto [output, h_n, ignored] = differentiable_forward(args, kKeepNothing);
     return {std::move(output), std::move(h_n)};
   }
   at::AutoDispatchBelowADInplaceOrView guard;

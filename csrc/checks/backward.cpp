@@ -68,7 +68,7 @@ void check_backward_arguments(const RnnArguments& args, const BackwardArguments&
   check_saved(args, grads.saved.states, "states", args.num_layers - 1,
               /*may_be_absent=*/args.num_layers == 1);
   check_saved(args, grads.saved.drives, "drives", args.num_layers,
-              /*may_be_absent=*/!args.leak.has_value());
+              /*may_be_absent=*/!args.reads_drives(grads.wants_leak()));
 }
 
 }  // namespace elman

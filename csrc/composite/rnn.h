@@ -14,10 +14,10 @@ namespace elman::composite {
 /// reset, carry_scale), at the price of an operator call per step. The fused kernels are the fast
 /// path beside it.
 ///
-/// The states, and the dropout masks if some are drawn, are saved for `backward` if `save_states`.
+/// The states, and the dropout masks if some are drawn, are saved for `backward` as `keep` says.
 /// Plain autograd can differentiate the values in forward mode; in reverse mode that would be full
 /// BPTT, and `backward` is the gradient instead.
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states);
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep);
 
 /// The gradients that `output_mask` asks for, in order and without gaps, truncated as args.k1,
 /// args.k2 say. Uses the saved states as constants.

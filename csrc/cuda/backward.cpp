@@ -38,7 +38,7 @@ class StackGradient {
       if (grads.saved.masks.dim() > 1) masks_.push_back(call.saved_layer(grads.saved.masks, layer));
     }
     states_.push_back(call.from_caller(grads.output));
-    for (int64_t layer = 0; args_.leak && layer < args_.num_layers; ++layer)
+    for (int64_t layer = 0; grads.saved.drives.dim() > 1 && layer < args_.num_layers; ++layer)
       drives_.push_back(call.saved_layer(grads.saved.drives, layer));
     if (grads.grad_output) grad_output_ = call.from_caller(*grads.grad_output);
     if (grads.grad_h_n) grad_h_n_ = call.states_from_caller(*grads.grad_h_n);
@@ -299,7 +299,7 @@ class StackGradient {
   std::vector<at::Tensor> results_;  // as output_mask; undefined where nothing is asked for
   std::vector<at::Tensor> states_;   // per layer [rows, D*H] S
   std::vector<at::Tensor> masks_;    // per layer but the last [rows, D*H] S, or empty
-  std::vector<at::Tensor> drives_;   // per layer [rows, D*H] S with a leak, else empty
+  std::vector<at::Tensor> drives_;   // per layer [rows, D*H] S, or empty
   at::Tensor grad_output_;           // [rows, D*H] S or undefined
   at::Tensor grad_h_n_;              // [L*D, B, H] S or undefined
   at::Tensor grad_hx_;               // [L*D, B, H] S or undefined

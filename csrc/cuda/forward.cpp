@@ -124,10 +124,10 @@ class Forward {
 
 }  // namespace
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep) {
   const Call call(args);
   const int64_t inner = args.num_layers - 1;
-  const int64_t kept = save_states ? inner : std::min<int64_t>(inner, 2);
+  const int64_t kept = keep.states ? inner : std::min<int64_t>(inner, 2);
   const auto none = [&] { return at::empty({0}, call.stored); };
   const at::Tensor output = at::empty({call.rows(), call.features()}, call.stored);
   const at::Tensor h_n = at::empty(
@@ -136,7 +136,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
   const at::Tensor drawn = args.draws_dropout() ? draw_masks(args) : none();
   const at::Tensor masks = args.masks.value_or(drawn);
   const at::Tensor drives =
-      args.leak && save_states ? at::empty(call.saved_sizes(args.num_layers), call.stored) : none();
+      args.leak && keep.drives ? at::empty(call.saved_sizes(args.num_layers), call.stored) : none();
 
   Forward run(call);
   at::Tensor x = call.input;
@@ -150,7 +150,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
     x = made;
     if (layer < inner && masks.numel() > 0) x = at::mul(made, call.saved_layer(masks, layer));
   }
-  Saved saved = save_states ? Saved{states, drawn, drives} : Saved{none(), none(), none()};
+  Saved saved{keep.states ? states : none(), keep.states ? drawn : none(), drives};
   return {call.to_caller(output), call.states_to_caller(h_n), std::move(saved)};
 }
 

@@ -18,7 +18,7 @@ namespace elman::cuda {
 ///
 /// The arguments have been checked. The results are those of composite::forward and
 /// composite::backward.
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states);
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep);
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads);
 
 /// Which path forward and backward take with these arguments, and why.

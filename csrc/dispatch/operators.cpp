@@ -4,11 +4,10 @@
 
 namespace elman {
 
-std::tuple<at::Tensor, at::Tensor, Saved> call_rnn_forward(const RnnArguments& args,
-                                                           bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> call_rnn_forward(const RnnArguments& args, Keep keep) {
   static const auto op = find_operator<Internal::Forward>("elman::_rnn_forward");
-  auto [output, h_n, states, masks, drives] =
-      args.members([&](const auto&... members) { return op.call(members..., save_states); });
+  auto [output, h_n, states, masks, drives] = args.members(
+      [&](const auto&... members) { return op.call(members..., keep.states, keep.drives); });
   return {std::move(output), std::move(h_n),
           Saved{std::move(states), std::move(masks), std::move(drives)}};
 }

@@ -12,8 +12,7 @@ namespace elman {
 
 /// Calls of the internal operators through the dispatcher, below whatever keys the caller has
 /// excluded. The results are output, h_n and what is saved.
-std::tuple<at::Tensor, at::Tensor, Saved> call_rnn_forward(const RnnArguments& args,
-                                                           bool save_states);
+std::tuple<at::Tensor, at::Tensor, Saved> call_rnn_forward(const RnnArguments& args, Keep keep);
 std::vector<at::Tensor> call_rnn_backward(const RnnArguments& args, const BackwardArguments& grads);
 
 /// Calls of the public operators through the dispatcher, of rnn.data and kernel_info.data if the

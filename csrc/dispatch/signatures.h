@@ -62,17 +62,17 @@ struct InternalOperators;
 
 template <typename... Types>
 struct InternalOperators<detail::List<Types...>> {
-  using Forward = ForwardResult(Types..., bool save_states);
+  using Forward = ForwardResult(Types..., bool save_states, bool save_drives);
   using Backward = std::vector<at::Tensor>(const std::optional<at::Tensor>& grad_output,
                                            const std::optional<at::Tensor>& grad_h_n,
                                            const at::Tensor& output, const at::Tensor& states,
                                            const at::Tensor& saved_masks, const at::Tensor& drives,
                                            Types..., c10::List<bool> output_mask);
 
-  /// impl(const RnnArguments&, bool save_states) as a kernel of `_rnn_forward`.
+  /// impl(const RnnArguments&, Keep) as a kernel of `_rnn_forward`.
   template <auto impl>
-  static ForwardResult forward(Types... members, bool save_states) {
-    auto [output, h_n, saved] = impl(RnnArguments{members...}, save_states);
+  static ForwardResult forward(Types... members, bool save_states, bool save_drives) {
+    auto [output, h_n, saved] = impl(RnnArguments{members...}, Keep{save_states, save_drives});
     return {std::move(output), std::move(h_n), std::move(saved.states), std::move(saved.masks),
             std::move(saved.drives)};
   }

@@ -122,22 +122,20 @@ class BatchedCall {
 
 }  // namespace
 
-std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& args,
-                                                          bool save_states, const Level& level) {
+std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& args, Keep keep,
+                                                          const Level& level) {
   check_arguments(args);
   const BatchedCall batched(args, Operands(args), level);
-  if (!batched.batched()) return call_rnn_forward(args, save_states);
+  if (!batched.batched()) return call_rnn_forward(args, keep);
   if (batched.differs_by_slice()) {
     auto results = batched.run_sliced([&](const RnnArguments& call, const Operands&) {
-      auto [output, h_n, saved] = call_rnn_forward(call, save_states);
+      auto [output, h_n, saved] = call_rnn_forward(call, keep);
       return std::vector<at::Tensor>{output, h_n, saved.states, saved.masks, saved.drives};
     });
     return {results[0], results[1], {results[2], results[3], results[4]}};
   }
-  const auto [output, h_n, saved] =
-      batched.run_folded([&](const RnnArguments& call, const Operands&) {
-        return call_rnn_forward(call, save_states);
-      });
+  const auto [output, h_n, saved] = batched.run_folded(
+      [&](const RnnArguments& call, const Operands&) { return call_rnn_forward(call, keep); });
   return {batched.from_rows(output, Role::kSequence), batched.from_rows(h_n, Role::kState),
           Saved{batched.from_rows(saved.states, Role::kStored),
                 batched.from_rows(saved.masks, Role::kStored),

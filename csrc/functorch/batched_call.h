@@ -31,8 +31,8 @@ class Level {
 /// of one call. Where parameters or their gradients do, each slice is a call, and the results are
 /// stacked. They are never taken apart into ATen operators here: below there may be a level of
 /// differentiation, whose gradient is to be truncated.
-std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& args,
-                                                          bool save_states, const Level& level);
+std::tuple<at::Tensor, at::Tensor, Saved> batched_forward(const RnnArguments& args, Keep keep,
+                                                          const Level& level);
 std::vector<at::Tensor> batched_backward(const RnnArguments& args, const BackwardArguments& grads,
                                          const Level& level);
 

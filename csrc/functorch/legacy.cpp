@@ -51,8 +51,8 @@ class InnermostLevel final : public Level {
   int64_t id_ = -1;
 };
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
-  return batched_forward(args, save_states, InnermostLevel(Operands(args)));
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep) {
+  return batched_forward(args, keep, InnermostLevel(Operands(args)));
 }
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {
@@ -60,7 +60,7 @@ std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArgumen
 }
 
 std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
-  auto [output, h_n, saved] = call_rnn_forward(args, /*save_states=*/false);
+  auto [output, h_n, saved] = call_rnn_forward(args, kKeepNothing);
   return {std::move(output), std::move(h_n)};
 }
 

@@ -55,10 +55,9 @@ class CurrentLevel final : public Level {
   const int64_t id_ = at::functorch::getDynamicLayerStack().back().layerId();
 };
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward_at_level(const RnnArguments& args,
-                                                           bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> forward_at_level(const RnnArguments& args, Keep keep) {
   const c10::impl::ExcludeDispatchKeyGuard guard(c10::DispatchKey::FuncTorchBatched);
-  return batched_forward(args, save_states, CurrentLevel());
+  return batched_forward(args, keep, CurrentLevel());
 }
 
 std::vector<at::Tensor> backward_at_level(const RnnArguments& args,
@@ -83,20 +82,19 @@ at::Tensor draw_masks_in_vmap(const RnnArguments& args) {
   return at::stack(layers).to(dtype);
 }
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward_in_vmap(const RnnArguments& args,
-                                                          bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> forward_in_vmap(const RnnArguments& args, Keep keep) {
   check_arguments(args);
   RnnArguments call = args;
   if (args.draws_dropout()) call.masks = draw_masks_in_vmap(args);
   const c10::impl::ExcludeDispatchKeyGuard guard(c10::DispatchKey::FuncTorchVmapMode);
-  auto result = call_rnn_forward(call, save_states);
-  if (save_states && args.draws_dropout()) std::get<2>(result).masks = *call.masks;
+  auto result = call_rnn_forward(call, keep);
+  if (keep.states && args.draws_dropout()) std::get<2>(result).masks = *call.masks;
   return result;
 }
 
 std::tuple<at::Tensor, at::Tensor> rnn_in_vmap(const RnnArguments& args) {
   if (autocast_is_on(args.input)) return autocast_rnn(args);
-  auto [output, h_n, saved] = forward_in_vmap(args, /*save_states=*/false);
+  auto [output, h_n, saved] = forward_in_vmap(args, kKeepNothing);
   return {std::move(output), std::move(h_n)};
 }
 

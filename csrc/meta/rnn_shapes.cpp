@@ -12,7 +12,7 @@ namespace {
 using c10::SymInt;
 
 /// Shapes, dtypes and strides of what the real kernels return; nothing is computed.
-std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args, bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args, Keep keep) {
   check_arguments(args);
   const at::Tensor& input = args.input;
   const auto empty = [&](c10::ArrayRef<SymInt> sizes) {
@@ -45,9 +45,9 @@ std::tuple<at::Tensor, at::Tensor, Saved> meta_forward(const RnnArguments& args,
     return wanted ? empty(args.saved_sizes(layers)) : empty({SymInt(0)});
   };
   const int64_t inner = args.num_layers - 1;
-  Saved saved{by_layer(save_states && inner > 0, inner),
-              by_layer(save_states && args.draws_dropout(), inner),
-              by_layer(save_states && args.leak.has_value(), args.num_layers)};
+  Saved saved{by_layer(keep.states && inner > 0, inner),
+              by_layer(keep.states && args.draws_dropout(), inner),
+              by_layer(keep.drives && args.leak.has_value(), args.num_layers)};
   return {output, h_n, saved};
 }
 

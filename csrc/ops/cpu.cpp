@@ -38,10 +38,10 @@ void dispatch_dtype(at::ScalarType dtype, const Run& run) {
 }
 
 /// Output, h_n and what is saved; undefined tensors where there is none.
-std::tuple<at::Tensor, at::Tensor, Saved> run_forward(const RnnArguments& args, bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> run_forward(const RnnArguments& args, Keep keep) {
   check_arguments(args);
   check_data(args);
-  if (lacks_fused_kernel(args)) return composite::forward(args, save_states);
+  if (lacks_fused_kernel(args)) return composite::forward(args, keep);
   const DenseArguments dense(args);
   const StackShape& shape = dense.shape;
   const auto options = args.input.options();
@@ -57,10 +57,10 @@ std::tuple<at::Tensor, at::Tensor, Saved> run_forward(const RnnArguments& args, 
     sizes.insert(sizes.begin(), layers);
     return sizes;
   };
-  const int64_t kept = kept_states(inner, save_states);
+  const int64_t kept = kept_states(inner, keep.states);
   Saved saved;
   if (inner > 0) saved.states = empty(by_layer(kept), options);
-  if (save_states && args.leak) saved.drives = empty(by_layer(shape.num_layers), options);
+  if (keep.drives && args.leak) saved.drives = empty(by_layer(shape.num_layers), options);
   if (args.draws_dropout()) saved.masks = draw_masks(args);
   const std::vector<at::Tensor> masks = dense_layers(args.masks.value_or(saved.masks));
 
@@ -82,13 +82,13 @@ std::tuple<at::Tensor, at::Tensor, Saved> run_forward(const RnnArguments& args, 
     for (int64_t layer = 0; layer < shape.num_layers; ++layer)
       saved.drives.select(0, layer).copy_(layer < inner ? saved.states.select(0, layer) : output);
   }
-  if (!save_states) saved = {};
+  if (!keep.states) saved.states = saved.masks = at::Tensor();
   const CallerLayout layout(args);
   return {layout.from_time_major(output), layout.from_states(h_n), std::move(saved)};
 }
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
-  auto result = run_forward(args, save_states);
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep) {
+  auto result = run_forward(args, keep);
   Saved& saved = std::get<2>(result);
   for (at::Tensor* tensor : {&saved.states, &saved.masks, &saved.drives})
     if (!tensor->defined()) *tensor = empty({0}, args.input.options());
@@ -98,7 +98,7 @@ std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool
 /// elman::rnn and elman::rnn.data where autograd has nothing to record: as on every other device
 /// (ops/rnn.cpp), without the way through `_rnn_forward`, which small networks would feel.
 std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
-  auto [output, h_n, saved] = run_forward(args, /*save_states=*/false);
+  auto [output, h_n, saved] = run_forward(args, kKeepNothing);
   return {std::move(output), std::move(h_n)};
 }
 

@@ -16,12 +16,12 @@
 namespace elman {
 namespace {
 
-std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep) {
   check_arguments(args);
   check_data(args);
-  if (lacks_fused_kernel(args)) return composite::forward(args, save_states);
+  if (lacks_fused_kernel(args)) return composite::forward(args, keep);
   const c10::DeviceGuard guard(args.input.device());
-  return cuda::forward(args, save_states);
+  return cuda::forward(args, keep);
 }
 
 std::vector<at::Tensor> backward(const RnnArguments& args, const BackwardArguments& grads) {

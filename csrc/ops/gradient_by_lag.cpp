@@ -81,7 +81,7 @@ at::Tensor kernel(const LagArguments& args) {
   if (args.rows() == 0) {  // nothing to take means over
     return at::zeros({args.rnn.num_layers, args.max_lag}, result_options(args));
   }
-  auto [output, h_n, saved] = call_rnn_forward(args.rnn, /*save_states=*/true);
+  auto [output, h_n, saved] = call_rnn_forward(args.rnn, kKeepAll);
   const auto grad_output = args.grad_output ? *args.grad_output : at::ones_like(output);
   const std::vector<bool> everything(BackwardArguments::count(args.rnn.params.size()), true);
   const auto norms =

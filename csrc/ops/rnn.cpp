@@ -13,16 +13,15 @@ namespace {
 /// elman::rnn and elman::rnn.data where autograd has nothing to record: nothing is saved.
 std::tuple<at::Tensor, at::Tensor> rnn(const RnnArguments& args) {
   check_arguments(args);
-  auto [output, h_n, saved] = call_rnn_forward(args, /*save_states=*/false);
+  auto [output, h_n, saved] = call_rnn_forward(args, kKeepNothing);
   return {std::move(output), std::move(h_n)};
 }
 
-std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& args,
-                                                            bool save_states) {
+std::tuple<at::Tensor, at::Tensor, Saved> composite_forward(const RnnArguments& args, Keep keep) {
   check_arguments(args);
   check_data(args);
   warn_missing_kernels(args.input.device().type());
-  return composite::forward(args, save_states);
+  return composite::forward(args, keep);
 }
 
 std::vector<at::Tensor> composite_backward(const RnnArguments& args,

@@ -183,7 +183,7 @@ at::Tensor StreamEngine::forward(const StreamChunk& chunk, const StreamModule& m
       call.preactivation = layout.layers_to_time_major(layers);
     }
     call.options.batch_first = false;
-    auto [made, h_n, saved] = call_rnn_forward(call.view(), /*save_states=*/true);
+    auto [made, h_n, saved] = call_rnn_forward(call.view(), kKeepAll);
     stretch = history_.append({chunk_input, before, made, saved.states, saved.masks, saved.drives,
                                carried_states(now, before, h_n, saved.drives, chunk_reset),
                                chunk_reset, border_scale(chunk_input, per_step(chunk.carry_scale))},

@@ -54,7 +54,7 @@ def test_its_gradient(case):
     with mode:
         output, h_n, *saved = torch.ops.elman._rnn_forward(
             input, hx, params, has_biases, num_layers, case.dropout, case.dropout > 0,
-            bidirectional, False, **options, masks=None, save_states=True,
+            bidirectional, False, **options, masks=None, save_states=True, save_drives=True,
         )  # fmt: skip
         gradients = torch.ops.elman._rnn_backward(
             output, h_n, output, *saved, input, hx, params, has_biases, num_layers, 0.0, False,

@@ -42,7 +42,7 @@ def make_arguments(num_layers=2):
     common["leak"] = torch.rand(num_layers, H) * 0.9 + 0.1
     common["preactivation"] = torch.randn(num_layers, T, B, H)
     output, h_n, states, masks, drives = torch.ops.elman._rnn_forward(
-        x, None, masks=None, save_states=True, **common
+        x, None, masks=None, save_states=True, save_drives=True, **common
     )
     return {
         "grad_output": torch.randn_like(output),
@@ -115,7 +115,13 @@ def test_batch_first_is_not_for_packed_input():
         torch.ops.elman._rnn_forward(
             *(torch.zeros(6, I), None, list(make().parameters()), True, 1, 0.0, False, False, True),
             **{"nonlinearity": "tanh", "k1": 0, "k2": 0, "batch_sizes": torch.tensor([3, 2, 1])},
-            **{"reset": None, "carry_scale": None, "masks": None, "save_states": False},
+            **{
+                "reset": None,
+                "carry_scale": None,
+                "masks": None,
+                "save_states": False,
+                "save_drives": False,
+            },
         )
 
 

@@ -3,6 +3,7 @@
 import leaky_oracle
 import leaky_samples
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaky_samples import Case
@@ -34,6 +35,29 @@ def test_resets_begin_from_zero(form, nonlinearity):
     """In the current form W_h reads f(0) there, which a sigmoid does not make zero."""
     check(Case(6, form=form, nonlinearity=nonlinearity, reset=True, k1=2, k2=4))
     check(Case(6, form=form, nonlinearity=nonlinearity, reset=True, bidirectional=True))
+
+
+@pytest.mark.parametrize("case", [c for c in leaky_samples.REPRESENTATIVE if c.leak], ids=str)
+def test_a_fixed_alpha_leaves_the_other_gradients_as_they_are(case):
+    sample = leaky_samples.make(case)
+    others = [leaf for leaf in sample.leaves() if leaf is not sample.leak]
+    expected = sample.gradients(others)
+    sample.leak.requires_grad_(False)
+    for actual, with_learnt_alpha in zip(sample.gradients(others), expected, strict=True):
+        assert torch.equal(actual, with_learnt_alpha)
+
+
+@pytest.mark.parametrize(
+    "form, learnt, expected", [("rate", False, 2), ("current", False, 1), ("current", True, 2)]
+)
+def test_what_is_kept_for_the_gradient(form, learnt, expected):
+    """The output; f(a), which f' of the rate form is made of; what alpha's gradient is made of."""
+    sample = leaky_samples.make(Case(input_size=3, hidden_size=5, form=form))
+    sample.leak.requires_grad_(learnt)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        output, _ = sample.run()
+    assert sum(tensor.numel() == output.numel() for tensor in kept) == expected
 
 
 @st.composite

@@ -43,13 +43,14 @@ def internal(sample):
     return tensors, (case.bidirectional, case.batch_first), kwargs
 
 
-def forward_args(sample, masks=None, save_states=True):
+def forward_args(sample, masks=None, save_states=True, save_drives=True):
     tensors, layout, kwargs = internal(sample)
     dropout = sample.case.dropout
     return (*tensors, dropout, dropout > 0, *layout), {
         **kwargs,
         "masks": masks,
         "save_states": save_states,
+        "save_drives": save_drives,
     }
 
 

@@ -46,6 +46,7 @@ def test_saved_layers_may_lie_anywhere():
             carry_scale=None,
             masks=None,
             save_states=True,
+            save_drives=True,
             **step_options,
         )
 

@@ -73,6 +73,7 @@ def test_results_share_no_memory(layers, save_states):
         *(True, layers, 0.0, False, False, False),
         **options,
         save_states=save_states,
+        save_drives=save_states,
     )
     assert not torch._C._any_output_is_alias_to_input_or_output((), {}, results)
 

@@ -119,7 +119,7 @@ def _refuse_packed(batch_sizes) -> None:
 
 def _rnn(func, call: dict[str, Any]):
     """elman::rnn, without a gradient to record."""
-    internal = {"batch_sizes": None, "masks": None, "save_states": False}
+    internal = {"batch_sizes": None, "masks": None, "save_states": False, "save_drives": False}
     return _rnn_forward(torch.ops.elman._rnn_forward.default, call | internal)[:2]
 
 

@@ -91,6 +91,7 @@ inline Arguments right_arguments(const Shape& shape) {
       {"k1", 2},
       {"k2", shape.bidirectional ? 2 : 3},
       {"save_states", true},
+      {"save_drives", true},
       {"max_lag", 3},
   };
   if (shape.packed) {

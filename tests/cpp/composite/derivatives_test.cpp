@@ -78,7 +78,8 @@ class TruncatedGradient {
     {
       torch::NoGradGuard no_grad;
       torch::manual_seed(11);  // the same dropout masks at every point
-      std::tie(grads.output, std::ignore, grads.saved) = composite::forward(call_.args(), true);
+      std::tie(grads.output, std::ignore, grads.saved) =
+          composite::forward(call_.args(), elman::kKeepAll);
     }
     const auto backward = differentiable ? composite::differentiable_backward : composite::backward;
     return dot(backward(call_.args(), grads), weights_);
@@ -171,7 +172,7 @@ TEST(CompositeNan, StopsAtAReset) {
     call.problem.reset = torch::zeros({6, 1}, torch::kBool);
     call.problem.reset[3] = true;
     call.prepare();
-    const auto [output, h_n, saved] = composite::forward(call.args(), true);
+    const auto [output, h_n, saved] = composite::forward(call.args(), elman::kKeepAll);
     const auto clean = directions == 1 ? torch::indexing::Slice(3) : torch::indexing::Slice(0, 3);
     EXPECT_TRUE(has_nan(output));
     EXPECT_FALSE(has_nan(output.index({clean})));
@@ -200,7 +201,7 @@ TEST(CompositeNan, PassesRelu) {
   const std::optional<torch::Tensor> hx;
   const elman::RnnArguments args{input, hx,     params, true, 1,  0,  true, false,
                                  false, "relu", 0,      0,    {}, {}, {}};
-  const auto [actual, h_n, saved] = composite::forward(args, true);
+  const auto [actual, h_n, saved] = composite::forward(args, elman::kKeepAll);
   elman::BackwardArguments grads{
       grad_output, std::nullopt, actual, saved, {true, false, false, false, false, false}};
   const auto gradient = composite::backward(args, grads)[0];
@@ -217,7 +218,7 @@ TEST(CompositeMemory, ResultsAreFresh) {
     call.problem.lengths = {1};
     call.dropout = 0.5;
     call.prepare();
-    const auto [output, h_n, saved] = composite::forward(call.args(), true);
+    const auto [output, h_n, saved] = composite::forward(call.args(), elman::kKeepAll);
     const elman::BackwardArguments grads{call.caller(call.random_output()),
                                          call.states(call.random_states()), output, saved,
                                          call.everything()};
@@ -238,7 +239,7 @@ TEST(CompositeMemory, NothingIsSavedWhereNothingIsAskedFor) {
   auto call = make_call({4, 2, 2, 3, 2, 1});
   call.dropout = 0.5;
   call.prepare();
-  const auto saved = std::get<2>(composite::forward(call.args(), /*save_states=*/false));
+  const auto saved = std::get<2>(composite::forward(call.args(), elman::kKeepNothing));
   EXPECT_EQ(saved.states.numel(), 0);
   EXPECT_EQ(saved.masks.numel(), 0);
 }

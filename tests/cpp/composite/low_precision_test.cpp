@@ -26,7 +26,7 @@ TEST(CompositeLowPrecision, GradientsAreAccumulatedInFloat32) {
       std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
       call.dropout = 0.5;  // 1 / (1 - dropout) is exact
       call.prepare();
-      const auto [output, h_n, saved] = composite::forward(call.args(), true);
+      const auto [output, h_n, saved] = composite::forward(call.args(), elman::kKeepAll);
       EXPECT_EQ(output.dtype(), dtype);
       EXPECT_EQ(h_n.dtype(), dtype);
       elman::BackwardArguments grads{call.random_output(), call.random_states(), output, saved,
@@ -58,7 +58,7 @@ TEST(CompositeLowPrecision, RecurrenceSeesTheStoredStates) {
     torch::manual_seed(4);
     auto call = make_call({20, 2, 3, 4}, "tanh", true, true, dtype);
     call.prepare();
-    const auto output = std::get<0>(composite::forward(call.args(), /*save_states=*/false));
+    const auto output = std::get<0>(composite::forward(call.args(), elman::kKeepNothing));
     std::vector<torch::Tensor> param;
     for (const auto& tensor : call.problem.params) param.push_back(tensor.to(torch::kDouble));
     const auto input = call.input.to(torch::kDouble);

@@ -32,7 +32,7 @@ void expect_matches_brute_force(Call call) {
 
   const auto grad_output = call.random_output();
   const auto grad_h_n = call.random_states();
-  const auto [output, h_n, saved] = composite::forward(call.args(), /*save_states=*/true);
+  const auto [output, h_n, saved] = composite::forward(call.args(), elman::kKeepAll);
   if (saved.masks.numel() > 0) {
     std::vector<torch::Tensor> masks;
     for (const auto& mask : saved.masks.unbind(0)) masks.push_back(call.padded(mask));
@@ -194,7 +194,7 @@ TEST(Composite, FullBpttMatchesTorch) {
         const elman::RnnArguments args{
             input,       initial, params, true, 3,  dropout, true, bidirectional,
             batch_first, "tanh",  0,      0,    {}, {},      {}};
-        const auto [actual, final_states, saved] = composite::forward(args, true);
+        const auto [actual, final_states, saved] = composite::forward(args, elman::kKeepAll);
         EXPECT_TRUE(torch::equal(torch::rand({2}), next_draw));
         EXPECT_TRUE(close(actual, output));
         EXPECT_EQ(actual.strides(), output.strides());
@@ -217,7 +217,7 @@ TEST(Composite, ComputesOnlyWhatIsAskedFor) {
     auto call = make_call({7, 2, 2, 3, 3, 1});
     std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
     call.prepare();
-    const auto [output, h_n, saved] = composite::forward(call.args(), true);
+    const auto [output, h_n, saved] = composite::forward(call.args(), elman::kKeepAll);
     elman::BackwardArguments grads{call.random_output(), call.random_states(), output, saved,
                                    call.everything()};
     const auto all = composite::backward(call.args(), grads);
@@ -239,7 +239,7 @@ TEST(Composite, MissingUpstreamGradientsAreZeros) {
     auto call = make_call({7, 2, 2, 3, 2, 1});
     std::tie(call.problem.k1, call.problem.k2) = std::tie(k1, k2);
     call.prepare();
-    const auto [output, h_n, saved] = composite::forward(call.args(), true);
+    const auto [output, h_n, saved] = composite::forward(call.args(), elman::kKeepAll);
     for (const bool through_output : {false, true}) {
       elman::BackwardArguments given{torch::zeros_like(output), torch::zeros_like(h_n), output,
                                      saved, call.everything()};
