@@ -99,7 +99,7 @@ struct RnnArguments {
   /// Whether a step is more than h_t = f(a_t). In the current form states are given before f even
   /// without `leak`.
   bool leaky() const { return leak.has_value() || leak_form == "current"; }
-  /// Whether a backward pass reads Saved::drives: for f' of the rate form, and for alpha's gradient.
+  /// Whether a backward pass reads Saved::drives: f' of the rate form does, and alpha's gradient.
   bool reads_drives(bool wants_leak) const {
     return leak.has_value() && (wants_leak || leak_form != "current");
   }

@@ -49,8 +49,9 @@ def test_gradients_are_as_exact_as_the_plain_cells(dtype, form, alpha, nonlinear
     _, plain = worst_errors(Case(**options, leak=None))
     of_alpha, of_others = worst_errors(Case(**options, form=form, leak="scalar"), alpha)
     assert of_others < 2 * plain
-    # A sum of differences f(a) - h, each of them rounded; the plain cell has no such thing.
-    assert of_alpha < 4 * plain
+    # A sum of differences f(a) - h. In the rate form both are stored, rounded, and lie close to each
+    # other for an alpha near 1.
+    assert of_alpha < (3 if form == "rate" and dtype == torch.bfloat16 else 2) * plain
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
