@@ -5,11 +5,7 @@
 #include <string_view>
 #include <type_traits>
 
-#ifdef __CUDACC__
-#define ELMAN_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define ELMAN_HOST_DEVICE inline
-#endif
+#include "host_device.h"
 
 namespace elman {
 

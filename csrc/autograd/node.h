@@ -6,6 +6,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace elman {
 
@@ -31,6 +32,18 @@ inline void check_count(const torch::autograd::Node& node,
                         const torch::autograd::variable_list& grads) {
   TORCH_CHECK(grads.size() == node.num_inputs(), node.name(), " must be called with ",
               node.num_inputs(), " gradients, got ", grads.size());
+}
+
+/// Gradients of which only those that are wanted were made, as autograd has them: undefined where
+/// none is.
+inline torch::autograd::variable_list at_their_places(std::vector<at::Tensor> made,
+                                                      const std::vector<bool>& wanted) {
+  torch::autograd::variable_list result(wanted.size());
+  auto next = made.begin();
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i]) result[i] = std::move(*next++);
+  }
+  return result;
 }
 
 }  // namespace elman

@@ -47,16 +47,10 @@ struct ElmanRnnBackward final : CompilableNode<ElmanRnnBackward> {
     }
 
     variable_list run(const variable_list& grads, const std::vector<bool>& wanted) const {
-      variable_list result(wanted.size());
-      if (!grads[0].defined() && !grads[1].defined()) return result;
-      std::vector<at::Tensor> made = call_rnn_backward(
-          arguments.view(),
-          {detail::as_optional(grads[0]), detail::as_optional(grads[1]), output, saved, wanted});
-      auto next = made.begin();
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        if (wanted[i]) result[i] = std::move(*next++);
-      }
-      return result;
+      if (!grads[0].defined() && !grads[1].defined()) return variable_list(wanted.size());
+      const BackwardArguments given{detail::as_optional(grads[0]), detail::as_optional(grads[1]),
+                                    output, saved, wanted};
+      return at_their_places(call_rnn_backward(arguments.view(), given), wanted);
     }
   };
 

@@ -19,6 +19,7 @@
 #include "composite/rnn.h"
 #include "composite/states.h"
 #include "composite/sweep.h"
+#include "leak.h"
 #include "truncation.h"
 
 namespace elman::composite {
@@ -246,7 +247,8 @@ class WindowedGradient {
       gradient = conjugate(slope) * gradient;
     }
     if (args_.leak)
-      gradient = gradient + (1 - leak_of(args_, layer, direction)) * at_start(state_totals_[cell]);
+      gradient =
+          gradient + remaining(at_start(state_totals_[cell]), leak_of(args_, layer, direction));
     // In reverse the border before the sequence's own start is never cut, and there is no scale.
     if (direction == 1) return gradient;
     const auto scale = carry_scale();

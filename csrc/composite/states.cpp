@@ -14,6 +14,7 @@
 #include "activation.h"
 #include "checks.h"
 #include "composite/activate.h"
+#include "leak.h"
 
 namespace elman::composite {
 namespace {
@@ -43,11 +44,11 @@ Step take_step(const RnnArguments& args, const at::Tensor& a, const at::Tensor& 
   }
   if (parse_leak_form(args.leak_form) == LeakForm::kRate) {
     const auto f = activate(a, activation);
-    auto h = (1 - alpha) * entering + alpha * f;
+    auto h = remaining(entering, alpha) + alpha * f;
     if (dtype != compute) h = at::where(alpha.eq(1), rounded(h), h);  // a plain cell's unit
     return {h, h, f};
   }
-  const auto v = alpha.defined() ? (1 - alpha) * entering + alpha * a : a;
+  const auto v = alpha.defined() ? remaining(entering, alpha) + alpha * a : a;
   return {v, activate(v, activation), alpha.defined() ? a - entering : at::Tensor()};
 }
 

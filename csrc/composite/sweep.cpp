@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "leak.h"
+
 namespace elman::composite {
 
 ByLag::ByLag(const at::Tensor& x, const Windows& windows, bool reverse) : k1_(windows.k1) {
@@ -78,7 +80,7 @@ at::Tensor WindowSweep::step(const at::Tensor& arriving, const at::Tensor& final
   at::Tensor through_weight, kept;
   if (lag_ > 0) {
     through_weight = gated(at::matmul(staying(delta_), weight_hh_));
-    if (alpha_.defined()) kept = gated((1 - alpha_) * staying(state_));
+    if (alpha_.defined()) kept = gated(remaining(staying(state_), alpha_));
   }
   const auto derivative = derivative_.at(lag_);
   if (current_) {

@@ -12,6 +12,7 @@
 #include "cpu/tasks.h"
 #include "cpu/vec/kernels.h"
 #include "cpu/weight_gradients.h"
+#include "leak.h"
 
 namespace elman::cpu {
 namespace {
@@ -211,7 +212,7 @@ class CellFinish {
       for (int64_t k = 0; k < hidden_; ++k) {
         const int64_t at = row * features_ + k;
         const C error = current_ ? swept_.delta[at] / alpha[k] : swept_.errors[at];
-        to[k] = is_reset ? C(0) : to[k] + scale * (C(1) - alpha[k]) * error;
+        to[k] = is_reset ? C(0) : to[k] + scale * remaining(error, alpha[k]);
       }
     });
   }

@@ -17,6 +17,7 @@
 #include "cuda/rnn.h"
 #include "cuda/sweep.h"
 #include "dense.h"
+#include "leak.h"
 
 namespace elman::cuda {
 namespace {
@@ -104,18 +105,13 @@ class StackGradient {
     return {call_, windows_, parse_nonlinearity(args_.nonlinearity), stream_, std::move(operands)};
   }
 
-  /// Sums over the windows: delta, and e if it is asked for, [rows, H] A.
-  struct Totals {
-    at::Tensor delta, error;
-  };
-
   /// A cell's recurrence by itself.
-  Totals run_cell(SweepOperands operands) const {
+  SweptTotals run_cell(SweepOperands operands) const {
     const Choice choice = backward_choice(call_, windows_);
-    if (choice.plan) return {persistent_backward(call_, *choice.plan, windows_, operands), {}};
+    if (choice.plan) return persistent_backward(call_, *choice.plan, windows_, operands);
     LagSweep sweep = make_sweep(std::move(operands));
     for (int64_t lag = 0; lag < windows_.k2; ++lag) sweep.step({});
-    return {sweep.total(), sweep.error_total()};
+    return sweep.totals();
   }
 
   /// Windows that share no step, or one layer: a layer is finished, in all its directions and over
@@ -158,15 +154,14 @@ class StackGradient {
     if (grads_.wants_input()) below = results_[0] = at::empty_like(call_.input);
     for (size_t i = 0; i < sweeps.size(); ++i) {
       const int64_t layer = args_.num_layers - 1 - i;
-      finish_cell(layer, 0, {sweeps[i].total(), sweeps[i].error_total()},
-                  layer == 0 ? below : at::Tensor());
+      finish_cell(layer, 0, sweeps[i].totals(), layer == 0 ? below : at::Tensor());
     }
     if (below.defined()) results_[0] = call_.to_caller(below);
   }
 
   /// Everything that follows from a cell's Delta: large products over all rows. `below`, if it is
   /// defined, gets or, after the first direction, adds the gradient of what the layer was given.
-  void finish_cell(int64_t layer, int64_t direction, const Totals& totals,
+  void finish_cell(int64_t layer, int64_t direction, const SweptTotals& totals,
                    const at::Tensor& below) {
     const at::Tensor delta = totals.delta.to(call_.stored.dtype());
     if (below.defined())
@@ -265,7 +260,7 @@ class StackGradient {
       const at::Tensor read = composite::activate(call_.initial_state(cell), f);
       carried.mul_(composite::derivative(read, f));
     }
-    if (error.defined()) carried.add_((1 - call_.leak.select(0, cell)) * error);
+    if (error.defined()) carried.add_(remaining(error, call_.leak.select(0, cell)));
     if (gated && call_.carry_scale.defined())
       carried.mul_(call_.carry_scale.select(0, 0).unsqueeze(1));
     if (gated && call_.reset.defined())

@@ -41,7 +41,8 @@ class Forward {
     if (const at::Tensor added = own(call_.preactivation(layer)); added.defined())
       preactivation_.add_(added);
     if (choice_.plan) {
-      persistent_forward(call_, *choice_.plan, cell, reverse, preactivation_, own(states), h_n);
+      persistent_forward(call_, *choice_.plan, cell, reverse, preactivation_, own(states),
+                         own(drives), h_n);
       return;
     }
     // Where a sequence ends (in reverse: until it begins) its row is left as it is, so that the

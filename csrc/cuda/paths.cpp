@@ -47,7 +47,7 @@ Choice choose_on_device(const persistent::Problem& problem, bool backward, Prefe
   Choice choice = choose(problem, device, preference);
   if (!choice.plan) return choice;
   bool resident = false;
-  check_launch(persistent::query_resident(*choice.plan, problem.arithmetic, backward, resident));
+  check_launch(persistent::query_resident(*choice.plan, problem, backward, resident));
   if (resident) return choice;
   return {{}, "general path: the device refuses to hold all blocks of the persistent one at once"};
 }
@@ -99,6 +99,12 @@ persistent::Sequence sequence(const Call& call, bool reverse) {
           call.reset.defined() ? flags(call.reset) : nullptr, reverse};
 }
 
+/// carried: as in persistent::Leak; undefined of a plain cell.
+persistent::Leak leak(const Call& call, int64_t cell, const at::Tensor& carried) {
+  return {call.form, call.leak.defined() ? call.leak.select(0, cell).const_data_ptr() : nullptr,
+          carried.defined() ? carried.mutable_data_ptr() : nullptr};
+}
+
 }  // namespace
 
 Choice forward_choice(const Call& call) {
@@ -119,7 +125,10 @@ Choice backward_choice(const Call& call, const Windows& windows) {
 
 void persistent_forward(const Call& call, const Plan& plan, int64_t cell, bool reverse,
                         const at::Tensor& projected, const at::Tensor& states,
-                        const at::Tensor& h_n) {
+                        const at::Tensor& drives, const at::Tensor& h_n) {
+  const bool leaky = call.args.leaky();
+  const at::Tensor first = call.first_read(cell);
+  const at::Tensor carried = leaky ? call.initial_state(cell).clone() : at::Tensor();
   persistent::ForwardOperands operands{};
   operands.sequence = sequence(call, reverse);
   operands.activation = parse_nonlinearity(call.args.nonlinearity);
@@ -129,21 +138,29 @@ void persistent_forward(const Call& call, const Plan& plan, int64_t cell, bool r
   operands.bias_hh = data_or_null(call.bias_hh(cell));
   operands.projected = projected.const_data_ptr();
   operands.projected_stride = projected.stride(0);
-  operands.hx = call.hx.defined() ? call.hx.select(0, cell).const_data_ptr() : nullptr;
+  operands.hx = data_or_null(first);
   operands.states = states.mutable_data_ptr();
   operands.states_stride = states.stride(0);
   operands.h_n = h_n.mutable_data_ptr();
+  operands.leak = leak(call, cell, carried);
+  operands.drive = drives.defined() ? drives.mutable_data_ptr() : nullptr;
   const WorkspaceMemory memory(call, plan);
   check_launch(persistent::launch_forward(plan, arithmetic_of(call), memory.workspace, operands,
                                           current_stream(call.input)));
+  if (leaky) h_n.copy_(carried);
 }
 
-at::Tensor persistent_backward(const Call& call, const Plan& plan, const Windows& windows,
-                               const SweepOperands& given) {
+SweptTotals persistent_backward(const Call& call, const Plan& plan, const Windows& windows,
+                                const SweepOperands& given) {
   const std::array<int64_t, 2> sizes{call.rows(), call.hidden_size};
   // Windows that overlap add to each other's sums.
-  at::Tensor total =
-      windows.disjoint() ? at::empty(sizes, call.summed) : at::zeros(sizes, call.summed);
+  const auto make_sum = [&] {
+    return windows.disjoint() ? at::empty(sizes, call.summed) : at::zeros(sizes, call.summed);
+  };
+  SweptTotals totals{make_sum(), given.wants_errors ? make_sum() : at::Tensor()};
+  at::Tensor carried;
+  if (call.args.leaky())
+    carried = at::empty({windows.count * call.batch, call.hidden_size}, call.summed);
   persistent::BackwardOperands operands{};
   operands.sequence = sequence(call, given.reverse);
   operands.activation = parse_nonlinearity(call.args.nonlinearity);
@@ -159,11 +176,13 @@ at::Tensor persistent_backward(const Call& call, const Plan& plan, const Windows
   operands.grad_stride = given.states.stride(0);
   operands.grad_h_n = data_or_null(given.grad_h_n);
   operands.carry_scale = data_or_null(call.carry_scale);
-  operands.delta = total.mutable_data_ptr();
+  operands.delta = totals.delta.mutable_data_ptr();
+  operands.leak = leak(call, given.cell, carried);
+  operands.errors = totals.error.defined() ? totals.error.mutable_data_ptr() : nullptr;
   const WorkspaceMemory memory(call, plan);
   check_launch(persistent::launch_backward(plan, arithmetic_of(call), memory.workspace, operands,
                                            current_stream(call.input)));
-  return total;
+  return totals;
 }
 
 }  // namespace elman::cuda

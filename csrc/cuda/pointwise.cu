@@ -66,7 +66,7 @@ struct Forward {
     A made = drawn;
     if (a.alpha != nullptr) {
       const A alpha = static_cast<const A*>(a.alpha)[column];
-      made = (A(1) - alpha) * state + alpha * drawn;
+      made = remaining(state, alpha) + alpha * drawn;
       // A unit that does not leak is a plain cell's, rounded as it is stored.
       if (!current && alpha == A(1)) made = static_cast<A>(static_cast<S>(made));
       if (a.drive != nullptr)
@@ -120,7 +120,7 @@ struct Backward {
     const A last = final(step, b, column, rows);
     const A through = open ? scaled(static_cast<const A*>(a.carried)[own], step, b) : A(0);
     const A kept = open && a.error != nullptr
-                       ? scaled((A(1) - alpha) * static_cast<const A*>(a.error)[own], step, b)
+                       ? scaled(remaining(static_cast<const A*>(a.error)[own], alpha), step, b)
                        : A(0);
     if (a.form == LeakForm::kCurrent) {  // f comes between the state and all that reads it
       const A state = f_slope * (outside + through) + last + kept;

@@ -25,6 +25,13 @@ struct SweepOperands {
   bool wants_errors;       ///< whether the sum of e over the windows is asked for, too (leak only)
 };
 
+/// What a backward recurrence leaves: sums over the windows.
+struct SweptTotals {
+  at::Tensor delta;  ///< [rows, H] A
+  at::Tensor error;  ///< the same of e, the gradient at a leaky cell's state; undefined if not
+                     ///< asked for
+};
+
 /// The backward recurrence of one cell, all windows side by side as rows, one lag at a time: one
 /// product and one launch a lag.
 class LagSweep {
@@ -43,10 +50,8 @@ class LagSweep {
   }
   /// [windows * B, H] S, at the last lag.
   const at::Tensor& delta() const { return delta_; }
-  /// [rows, H] A, the sum of delta over the windows, once all lags are done.
-  const at::Tensor& total() const { return total_; }
-  /// [rows, H] A, the same of e, the gradient at a leaky cell's state; undefined if not asked for.
-  const at::Tensor& error_total() const { return error_total_; }
+  /// Once all lags are done.
+  SweptTotals totals() const { return {total_, error_total_}; }
 
  private:
   int64_t capacity() const;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autocast/rnn.h"
 #include "composite/activate.h"
 
 namespace elman::detail {
@@ -20,7 +21,9 @@ void check_leak(const Tensor& alpha, bool learn_alpha, double noise, int64_t cel
       alpha.dim() == 0 || sizes.equals({hidden_size}) || sizes.equals({cells, hidden_size}),
       "alpha must be a number or of shape [", hidden_size, "] or [", cells, ", ", hidden_size,
       "], got ", sizes);
-  const double smallest = alpha.min().item<double>(), largest = alpha.max().item<double>();
+  // As the module has it: what is near 0 or 1 may be one of them.
+  const Tensor stored = alpha.to(c10::typeMetaToScalarType(torch::get_default_dtype()));
+  const double smallest = stored.min().item<double>(), largest = stored.max().item<double>();
   TORCH_CHECK_VALUE(smallest > 0 && largest <= 1, "alpha must lie in (0, 1], got values from ",
                     smallest, " to ", largest);
   TORCH_CHECK_VALUE(!learn_alpha || largest < 1,
@@ -54,8 +57,9 @@ Tensor current_alpha(const torch::nn::Module& module) {
   const auto parameters = module.named_parameters(/*recurse=*/false);
   if (const auto* raw = parameters.find("raw_alpha")) {
     // The smallest number above zero keeps what underflows inside of (0, 1].
-    const bool half = raw->scalar_type() == torch::kHalf;
-    return torch::sigmoid(*raw).clamp_min(half ? 6.2e-5 : 1.2e-38);
+    const Tensor real = raw->is_complex() ? torch::real(*raw) : *raw;
+    const bool half = real.scalar_type() == torch::kHalf;
+    return torch::sigmoid(real).clamp_min(half ? 6.2e-5 : 1.2e-38);
   }
   const auto buffers = module.named_buffers(/*recurse=*/false);
   const auto* fixed = buffers.find("alpha");
@@ -88,6 +92,9 @@ Tensor add_noise(const Tensor& preactivation, const Tensor& noise) {
   if (preactivation.dim() == noise.dim() + 1 && sizes[0] == 1) sizes = sizes.slice(1);
   TORCH_CHECK(sizes == noise.sizes(), "preactivation must have the shape ", noise.sizes(), ", got ",
               preactivation.sizes());
+  TORCH_CHECK(preactivation.scalar_type() == noise.scalar_type() || autocast_is_on(noise),
+              "preactivation must have the input's dtype ", noise.scalar_type(), ", got ",
+              preactivation.scalar_type());
   return preactivation + noise;
 }
 

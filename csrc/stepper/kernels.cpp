@@ -41,8 +41,8 @@ void finish_cell(const Epilogue<C>& epilogue, const FinishedRows& rows, C* sums,
       for_vectors<C>(epilogue.n, [&](int64_t j) {
         Vec value = Vec::loadu(sums + j) + Vec::loadu(epilogue.bias + j);
         const auto leak = [&](const Vec& drive) {
-          const Vec now = fmadd(Vec::loadu(epilogue.keep + j), Vec::loadu(carried + j),
-                                Vec::loadu(epilogue.alpha + j) * drive);
+          const Vec alpha = Vec::loadu(epilogue.alpha + j), before = Vec::loadu(carried + j);
+          const Vec now = fmadd(alpha, drive, fnmadd(alpha, before, before));  // see leak.h
           now.store(carried + j);
           return now;
         };

@@ -22,7 +22,6 @@ struct Epilogue {
   int64_t n;       ///< columns that are used; the softmax leaves the others out
   const C* bias;   ///< [padded(n)]
   const C* alpha;  ///< [padded(n)], with kRate and kCurrent
-  const C* keep;   ///< [padded(n)], 1 - alpha
 };
 
 /// How many rows are finished, one after another, and the elements between two of them.

@@ -19,11 +19,11 @@ void pack(const T* matrix, int64_t k, int64_t first, int64_t panel_columns, Pack
 
 template <typename T>
 PackedLayer<T> make_layer(int64_t n, int64_t k, const T* bias, const T* second_bias) {
-  PackedLayer<T> layer{n, k, Buffer<T>(padded(n) * k), Buffer<T>(padded(n)), {}, {}, {}};
+  PackedLayer<T> layer{n, k, Buffer<T>(padded(n) * k), Buffer<T>(padded(n)), {}, {}};
   for (int64_t j = 0; j < n; ++j)
     layer.bias.get()[j] =
         (bias != nullptr ? bias[j] : 0) + (second_bias != nullptr ? second_bias[j] : 0);
-  layer.epilogue = {Form::kPlain, Activation::kIdentity, n, layer.bias.get(), nullptr, nullptr};
+  layer.epilogue = {Form::kPlain, Activation::kIdentity, n, layer.bias.get(), nullptr};
   return layer;
 }
 
@@ -45,14 +45,9 @@ Weights<T>::Weights(const StepperParameters<T>& parameters)
     layer.epilogue.activation = functions.activation;
     if (from.alpha == nullptr) continue;
     layer.alpha = Buffer<T>(padded(H));
-    layer.keep = Buffer<T>(padded(H));
-    for (int64_t j = 0; j < H; ++j) {
-      layer.alpha.get()[j] = from.alpha[j];
-      layer.keep.get()[j] = 1 - from.alpha[j];
-    }
+    std::copy_n(from.alpha, H, layer.alpha.get());
     layer.epilogue.form = functions.form;
     layer.epilogue.alpha = layer.alpha.get();
-    layer.epilogue.keep = layer.keep.get();
   }
   if (parameters.output_size == 0) return;
   PackedLayer<T>& out =

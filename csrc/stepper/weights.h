@@ -20,7 +20,6 @@ struct PackedLayer {
   Buffer<T> panels;  ///< panel after panel, each [k, its columns]
   Buffer<T> bias;    ///< [padded(n)]
   Buffer<T> alpha;   ///< [padded(n)], with a leak
-  Buffer<T> keep;    ///< [padded(n)], with a leak
   Epilogue<T> epilogue;
 };
 

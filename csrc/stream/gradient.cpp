@@ -63,19 +63,10 @@ struct ElmanStreamBackward final : CompilableNode<ElmanStreamBackward> {
     }
 
     variable_list run(const variable_list& grads, const std::vector<bool>& wanted) const {
-      variable_list result(wanted.size());
-      if (!grads[0].defined()) return result;
+      if (!grads[0].defined()) return variable_list(wanted.size());
       check_gradient(grads[0]);
-      std::vector<at::Tensor> made;
-      {
-        const at::AutoDispatchBelowADInplaceOrView guard;
-        made = compute(grads[0], wanted);
-      }
-      auto next = made.begin();
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        if (wanted[i]) result[i] = std::move(*next++);
-      }
-      return result;
+      const at::AutoDispatchBelowADInplaceOrView guard;
+      return at_their_places(compute(grads[0], wanted), wanted);
     }
 
     /// What autograd hands on has been checked; who calls a node may hand it anything.

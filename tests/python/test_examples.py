@@ -102,7 +102,8 @@ def test_truncation_adapts_to_the_task(run_quick):
 def test_a_leaky_network_decides(run_quick):
     output = run_quick("decision")
     assert number(r"coherence 0.512: ([\d.]+)%", output) > 95
-    assert 0 < number(r"75% left at a coherence of (\S+)", output) < 0.4
+    # Short training leaves a bias to either side.
+    assert -0.2 < number(r"75% left at a coherence of (\S+)", output) < 0.4
 
 
 def test_signs_and_connections_are_kept(run_quick):

@@ -47,6 +47,32 @@ def test_a_fixed_alpha_leaves_the_other_gradients_as_they_are(case):
         assert torch.equal(actual, with_learnt_alpha)
 
 
+@pytest.mark.parametrize("form", ["rate", "current"])
+def test_dropout_comes_between_the_layers(form):
+    sample = leaky_samples.make(Case(num_layers=2, form=form, dropout=0.4, preactivation=True))
+    input, hx, params, *sizes = sample.args()
+    torch.manual_seed(sample.case.seed)
+    masks = torch.ops.elman._rnn_forward(
+        *sample.args(), **sample.kwargs(),
+        batch_sizes=None, masks=None, save_states=True, save_drives=True,
+    )[3]  # fmt: skip
+    assert masks.eq(0).any() and masks.ne(0).any()
+    sizes[1:4] = [1, 0.0, False]  # layers, dropout, train
+
+    def layer(i, x):
+        weights = params[4 * i : 4 * i + 4]
+        own = {"leak": sample.leak[i : i + 1], "preactivation": sample.preactivation[i]}
+        return sample.op(x, hx[i : i + 1], weights, *sizes, **sample.kwargs() | own)
+
+    below, first = layer(0, input)
+    output, last = layer(1, below * masks[0])
+    expected = output, torch.cat([first, last])
+    torch.manual_seed(sample.case.seed)
+    assert_close(list(sample.run()), list(expected))
+    grads = torch.autograd.grad(expected, sample.leaves(), (sample.grad_output, sample.grad_h_n))
+    assert_close(list(sample.gradients()), list(grads))
+
+
 @pytest.mark.parametrize(
     "form, learnt, expected", [("rate", False, 2), ("current", False, 1), ("current", True, 2)]
 )
@@ -58,6 +84,21 @@ def test_what_is_kept_for_the_gradient(form, learnt, expected):
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         output, _ = sample.run()
     assert sum(tensor.numel() == output.numel() for tensor in kept) == expected
+
+
+@pytest.mark.parametrize("form", ["rate", "current"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch": 37, "hidden_size": 40, "nonlinearity": "sigmoid"},
+        {"batch": 19, "hidden_size": 130, "k1": 1, "k2": 3, "carry_scale": "rows", "reset": True},
+        {"lengths": (5,) * 9 + (3,) * 9 + (1,) * 9, "hidden_size": 40, "bidirectional": True},
+        {"lengths": (5,) * 9 + (2,) * 9, "hidden_size": 40, "k1": 2, "k2": 4},
+    ],
+    ids=str,
+)
+def test_more_rows_and_units_than_a_block_of_a_gpu_takes(form, options):
+    check(Case(**options, form=form, preactivation=True))
 
 
 @st.composite

@@ -42,15 +42,15 @@ def worst_errors(case, alpha=None):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("form", ["rate", "current"])
-@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.3, 1.0])
-@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("alpha", [0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.3, 0.6, 0.9, 1.0])
+@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "softplus", "relu", "identity"])
 def test_gradients_are_as_exact_as_the_plain_cells(dtype, form, alpha, nonlinearity):
     options = dict(SIZES, dtype=dtype, nonlinearity=nonlinearity)
     _, plain = worst_errors(Case(**options, leak=None))
     of_alpha, of_others = worst_errors(Case(**options, form=form, leak="scalar"), alpha)
     assert of_others < 2 * plain
-    # A sum of differences f(a) - h. In the rate form both are stored, rounded, and lie close to each
-    # other for an alpha near 1.
+    # A sum of differences f(a) - h. In the rate form both are stored, rounded, and lie close
+    # together for an alpha near 1.
     assert of_alpha < (3 if form == "rate" and dtype == torch.bfloat16 else 2) * plain
 
 

@@ -101,7 +101,7 @@ def _rnn_cell(run: Run, args: SimpleNamespace) -> Tensor:
     state = a if current else f(a)
     if args.leak is not None:
         alpha = args.leak.to(input.dtype)
-        state = (1 - alpha) * hx + alpha * state
+        state = hx + alpha * (state - hx)
     return state if batched else state.squeeze(0)
 
 

@@ -61,7 +61,7 @@ class Cell(NamedTuple):
         a = torch.mm(f(state) if current else state, w_hh_t) + projected
         new = a if current else f(a)
         if leak:
-            new = (1 - leak[0]) * state + leak[0] * new
+            new = state + leak[0] * (new - state)
         return new, f(new) if current else new
 
 

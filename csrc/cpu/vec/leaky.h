@@ -25,6 +25,12 @@ inline void with_leaky_cell(Activation activation, LeakForm form, const Function
   });
 }
 
+/// elman::remaining (leak.h) of vectors, in one rounding.
+template <typename C>
+inline Vectorized<C> remains(const Vectorized<C>& value, const Vectorized<C>& alpha) {
+  return fnmadd(alpha, value, value);
+}
+
 /// StorageKernels::leaky_activate.
 template <typename S, typename C>
 void leaky_activate(const LeakyStep<S, C>& step) {
@@ -36,8 +42,7 @@ void leaky_activate(const LeakyStep<S, C>& step) {
   with_leaky_cell(step.activation, step.form, [&](auto activation, auto form) {
     const auto f = [](const Vec& a) { return apply<decltype(activation)::value, S>(a); };
     const auto leak_to = [](const Vec& drawn, const Vec& before, const Vec& alpha) {
-      return fmadd(alpha, drawn,
-                   (Vec(C(1)) - alpha) * before);  // `drawn` where alpha is 1
+      return fmadd(alpha, drawn, remains(before, alpha));  // `drawn` where alpha is 1
     };
     for (int64_t i = 0; i < m; ++i) {
       C* const c = step.c + i * step.ldc;
@@ -76,7 +81,7 @@ void leaky_delta(const LeakyDelta<G, S, C>& step) {
   using Vec = Vectorized<C>;
   const auto add = [](const Vec& x, const Vec& y) { return x + y; };
   const auto multiply = [](const Vec& x, const Vec& y) { return x * y; };
-  const auto keep = [](const Vec& x, const Vec& alpha) { return (Vec(C(1)) - alpha) * x; };
+  const auto remain = [](const Vec& x, const Vec& alpha) { return remains(x, alpha); };
   const int64_t n = step.n;
   with_leaky_cell(step.activation, step.form, [&](auto activation, auto form) {
     const auto scale = [](const Vec& error, const Vec& value) {
@@ -102,7 +107,7 @@ void leaky_delta(const LeakyDelta<G, S, C>& step) {
                 arrived = arrived.map(scale, value);
               error = arrived.map(add, error);
             }
-            store_two(error.map(keep, alpha), carried + j);
+            store_two(error.map(remain, alpha), carried + j);
             auto delta = error.map(multiply, alpha);
             if constexpr (decltype(form)::value == LeakForm::kRate) delta = delta.map(scale, value);
             store_two(delta, c + j);

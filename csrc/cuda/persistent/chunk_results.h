@@ -62,7 +62,7 @@ class ChunkResults {
 
   ELMAN_DEVICE void fetch(const Pass& pass, int s) {
     if (!any_) return;
-    in_ranges<P::kResults>(results_, [&](auto range) {
+    in_ranges<Pass::kResults>(results_, [&](auto range) {
       using R = decltype(range);
       RowInfo infos[R::kCount];
       ELMAN_UNROLL
@@ -82,7 +82,7 @@ class ChunkResults {
                            const C* partials, int chunk, int s) {
     if (!any_) return;
     const bool failed = vectors.failed();
-    in_ranges<P::kResults>(results_, [&](auto range) {
+    in_ranges<Pass::kResults>(results_, [&](auto range) {
       using R = decltype(range);
       int rows[R::kCount];
       C v[R::kCount];
@@ -120,11 +120,11 @@ class ChunkResults {
   /// Stores the results of step s.
   ELMAN_DEVICE void store(const Pass& pass, const ChunkSpan& span, int s) const {
     if (!any_) return;
-    in_ranges<P::kResults>(results_, [&](auto range) {
+    in_ranges<Pass::kResults>(results_, [&](auto range) {
       using R = decltype(range);
       ELMAN_UNROLL
       for (int i = R::kBegin; i < R::kBegin + R::kCount; ++i)
-        pass.store(operands_[i], made_[i], feature_);
+        pass.store(operands_[i], made_[i], infos_[min_of(row(i), count_ - 1)], feature_);
       if (s + 1 >= span.first_end) {
         int rows[R::kCount];
         ELMAN_UNROLL
@@ -152,8 +152,8 @@ class ChunkResults {
   const RowInfo* infos_;
   int count_, feature_, local_feature_, first_row_, row_step_, results_;
   bool any_;
-  typename Pass::Operands operands_[P::kResults];
-  typename Pass::Result made_[P::kResults];
+  typename Pass::Operands operands_[Pass::kResults];
+  typename Pass::Result made_[Pass::kResults];
 };
 
 }  // namespace elman::cuda::persistent

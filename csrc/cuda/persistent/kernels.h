@@ -7,6 +7,8 @@ namespace elman::cuda::persistent {
 struct Kernels {
   const void* forward;   ///< (Layout, Workspace, ForwardOperands)
   const void* backward;  ///< (Layout, Workspace, BackwardOperands)
+  const void* leaky_forward;
+  const void* leaky_backward;
 };
 
 Kernels kernels_float64();

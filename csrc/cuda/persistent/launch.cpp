@@ -7,23 +7,30 @@
 namespace elman::cuda::persistent {
 namespace {
 
-const void* kernel_of(Arithmetic arithmetic, bool backward) {
-  const auto kernels = [&] {
-    switch (arithmetic) {
-      case Arithmetic::kFloat64:
-        return kernels_float64();
-      case Arithmetic::kFloat32:
-        return kernels_float32();
-      case Arithmetic::kTf32:
-        return kernels_tf32();
-      case Arithmetic::kBFloat16:
-        return kernels_bfloat16();
-      case Arithmetic::kFloat16:
-        return kernels_float16();
-    }
-    return Kernels{};
-  }();
-  return backward ? kernels.backward : kernels.forward;
+Kernels kernels_of(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::kFloat64:
+      return kernels_float64();
+    case Arithmetic::kFloat32:
+      return kernels_float32();
+    case Arithmetic::kTf32:
+      return kernels_tf32();
+    case Arithmetic::kBFloat16:
+      return kernels_bfloat16();
+    case Arithmetic::kFloat16:
+      return kernels_float16();
+  }
+  return {};
+}
+
+const void* forward_kernel(Arithmetic arithmetic, bool leaky) {
+  const Kernels kernels = kernels_of(arithmetic);
+  return leaky ? kernels.leaky_forward : kernels.forward;
+}
+
+const void* backward_kernel(Arithmetic arithmetic, bool leaky) {
+  const Kernels kernels = kernels_of(arithmetic);
+  return leaky ? kernels.leaky_backward : kernels.backward;
 }
 
 /// Lets a kernel have the shared memory and the cluster that a plan asks for. Clusters of more than
@@ -93,7 +100,7 @@ int query_device(DeviceLimits& limits) {
     plan.layout.groups = 1;
     plan.layout.group_blocks = 2 << i;
     plan.layout.shared_bytes = limits.shared_bytes_per_block;  // a block a multiprocessor
-    const void* const kernel = kernel_of(Arithmetic::kFloat32, /*backward=*/false);
+    const void* const kernel = forward_kernel(Arithmetic::kFloat32, /*leaky=*/false);
     error = allow(kernel, plan);
     const Configuration configuration(plan, nullptr);
     if (error == cudaSuccess)
@@ -103,9 +110,10 @@ int query_device(DeviceLimits& limits) {
   return error;
 }
 
-int query_resident(const Plan& plan, Arithmetic arithmetic, bool backward, bool& resident) {
+int query_resident(const Plan& plan, const Problem& problem, bool backward, bool& resident) {
   resident = false;
-  const void* const kernel = kernel_of(arithmetic, backward);
+  const void* const kernel = backward ? backward_kernel(problem.arithmetic, problem.leaky)
+                                      : forward_kernel(problem.arithmetic, problem.leaky);
   cudaError_t error = allow(kernel, plan);
   int fitting = 0;  // blocks, or clusters
   if (error == cudaSuccess && plan.cluster() > 1) {
@@ -131,12 +139,14 @@ int query_resident(const Plan& plan, Arithmetic arithmetic, bool backward, bool&
 
 int launch_forward(const Plan& plan, Arithmetic arithmetic, const Workspace& workspace,
                    const ForwardOperands& operands, CUstream_st* stream) {
-  return launch(plan, kernel_of(arithmetic, /*backward=*/false), workspace, operands, stream);
+  return launch(plan, forward_kernel(arithmetic, operands.leak.carried != nullptr), workspace,
+                operands, stream);
 }
 
 int launch_backward(const Plan& plan, Arithmetic arithmetic, const Workspace& workspace,
                     const BackwardOperands& operands, CUstream_st* stream) {
-  return launch(plan, kernel_of(arithmetic, /*backward=*/true), workspace, operands, stream);
+  return launch(plan, backward_kernel(arithmetic, operands.leak.carried != nullptr), workspace,
+                operands, stream);
 }
 
 }  // namespace elman::cuda::persistent

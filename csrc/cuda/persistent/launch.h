@@ -13,7 +13,7 @@ int query_device(DeviceLimits& limits);
 /// Whether the current device can have all blocks that wait for each other on the chip together, by
 /// its driver's own count; nothing is launched otherwise. `resident` is false too where the driver
 /// refuses the kernel's shared memory or cluster.
-int query_resident(const Plan& plan, Arithmetic arithmetic, bool backward, bool& resident);
+int query_resident(const Plan& plan, const Problem& problem, bool backward, bool& resident);
 
 /// Queues one kernel for all steps. The workspace's memory has to be zero by then; `operands` are
 /// copied. Nothing is waited for and nothing is read back: a wait inside the kernel that was given

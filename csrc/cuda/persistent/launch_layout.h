@@ -23,6 +23,8 @@ constexpr int kWarps = kThreads / 32;
 /// Sums that a warp makes at once: tiles of features times tiles of rows. That many products share
 /// each read of a weight or of a vector.
 constexpr int kSumsAtOnce = 4;
+/// Results that a thread makes at once of a leaky cell, each of which takes several registers.
+constexpr int kLeakyResults = 4;
 
 /// The geometry of one launch: plain numbers, made by `plan` and read by the kernels.
 ///
@@ -76,6 +78,7 @@ struct alignas(16) RowInfo {
   int begin;
   int end;
   int base;
+  int row;      ///< row of the launch
   int batch;    ///< row of the batch
   int arrival;  ///< backward: the s at which the gradient of h_n arrives, or -1
 };

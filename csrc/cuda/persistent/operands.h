@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "activation.h"
+#include "leak.h"
 
 namespace elman::cuda::persistent {
 
@@ -20,6 +21,16 @@ struct Sequence {
   bool reverse;               ///< the recurrence runs from the sequence's end
 };
 
+/// What a leaky cell has beside a plain one (csrc/leak.h).
+struct Leak {
+  LeakForm form;
+  const void* alpha;  ///< alpha: [H] C or null (1)
+  /// carried: [rows of the launch, H] C, what goes on from step to step beside what is multiplied
+  /// with W_h: forward the state, in: the one that enters the first step, out: the last one;
+  /// backward (1 - alpha) e, its values when the kernel starts do not matter. Null: a plain cell.
+  void* carried;
+};
+
 /// A layer's forward pass in one direction.
 struct ForwardOperands {
   Sequence sequence;
@@ -30,10 +41,13 @@ struct ForwardOperands {
   const void* bias_hh;    ///< bias_hh: [H] S or null
   const void* projected;  ///< x W_x^T: [rows of the data, H] C; may be `states` itself if S is C
   std::int64_t projected_stride;
-  const void* hx;  ///< hx: [B, H] S or null (zeros)
+  const void* hx;  ///< hx: [B, H] S or null (zeros); with a leak, what W_h reads of it
   void* states;    ///< h: [rows of the data, H] S
   std::int64_t states_stride;
-  void* h_n;  ///< h_n: [B, H] S
+  void* h_n;    ///< h_n: [B, H] S; with a leak it is `carried` that has the last states
+  Leak leak{};  ///< of a leaky cell
+  /// Saved::drives: [rows of the data, H] S with the strides of states, or null
+  void* drive = nullptr;
 };
 
 /// A layer's backward pass in one direction: the recurrence delta_t = f'(h_t) * (g_t + delta_{t+1}
@@ -46,7 +60,7 @@ struct BackwardOperands {
   int hidden;
   int window_count, k1, k2;  ///< as in Windows
   const void* weight_hh;     ///< weight_hh: [H, H] S
-  const void* states;        ///< h: [rows of the data, H] S
+  const void* states;        ///< h: [rows of the data, H] S; in the rate form f(a_t)
   std::int64_t states_stride;
   const void* grad_output;   ///< g: [rows of the data, H] S or null
   const void* grad_h;        ///< g: [rows of the data, H] C or null, in place of grad_output
@@ -54,6 +68,8 @@ struct BackwardOperands {
   const void* grad_h_n;      ///< grad_h_n: [B, H] S or null
   const void* carry_scale;   ///< carry_scale: [T, B] C or null
   void* delta;  ///< Delta: [rows of the data, H] C, dense; zeroed beforehand if windows overlap
+  Leak leak{};  ///< of a leaky cell
+  void* errors = nullptr;  ///< the sum of e over the windows, as delta, or null
 };
 
 }  // namespace elman::cuda::persistent

@@ -95,6 +95,7 @@ class ForwardPass {
   using S = typename P::Storage;
   using C = typename P::Compute;
   using Result = S;  ///< a state
+  static constexpr int kResults = P::kResults;
 
   struct Operands {
     Place place;
@@ -105,8 +106,8 @@ class ForwardPass {
 
   ELMAN_DEVICE RowInfo info(int row) const {
     const int steps = o_.sequence.steps, length = length_of(o_.sequence, row);
-    if (o_.sequence.reverse) return {steps - length, steps, steps - 1, row, -1};
-    return {0, length, 0, row, -1};
+    if (o_.sequence.reverse) return {steps - length, steps, steps - 1, row, row, -1};
+    return {0, length, 0, row, row, -1};
   }
 
   ELMAN_DEVICE void start(int feature) {
@@ -151,7 +152,8 @@ class ForwardPass {
   /// Whether a result is added to by others at the very next step.
   ELMAN_DEVICE bool shares_results() const { return false; }
 
-  ELMAN_DEVICE void store(const Operands& operands, Result result, int feature) const {
+  ELMAN_DEVICE void store(const Operands& operands, Result result, const RowInfo&,
+                          int feature) const {
     if (operands.place.alive())
       static_cast<S*>(o_.states)[operands.place.at(o_.states_stride, feature)] = result;
   }
@@ -160,7 +162,7 @@ class ForwardPass {
     static_cast<S*>(o_.h_n)[of_batch(info, feature)] = result;
   }
 
- private:
+ protected:
   ELMAN_DEVICE std::int64_t of_batch(const RowInfo& info, int feature) const {
     return static_cast<std::int64_t>(info.batch) * o_.hidden + feature;
   }
@@ -175,6 +177,7 @@ class BackwardPass {
   using S = typename P::Storage;
   using C = typename P::Compute;
   using Result = C;  ///< delta
+  static constexpr int kResults = P::kResults;
 
   struct Operands {
     Place place;
@@ -194,13 +197,17 @@ class BackwardPass {
     const bool arrives = o_.grad_h_n != nullptr;
     if (o_.sequence.reverse) {
       const int first = window * o_.k1;
-      return {0, max_of(0, min_of(o_.k2, length - first)), first, b,
-              arrives && window == 0 ? 0 : -1};
+      return {0, max_of(0, min_of(o_.k2, length - first)), first, row,
+              b, arrives && window == 0 ? 0 : -1};
     }
     // The nominal end may lie beyond the row's last step.
     const int end = (window + 1) * o_.k1 - 1;
     const int last = end - (length - 1);
-    return {max_of(0, last), min_of(o_.k2, end + 1), end, b,
+    return {max_of(0, last),
+            min_of(o_.k2, end + 1),
+            end,
+            row,
+            b,
             arrives && last >= 0 && last < o_.k1 ? last : -1};
   }
 
@@ -234,8 +241,7 @@ class BackwardPass {
     ELMAN_UNROLL
     for (int i = 0; i < kCount; ++i) {
       slopes[i] = device::to_compute(operands[i].h);
-      v[i] += o_.grad_h != nullptr ? operands[i].gradient.computed
-                                   : device::to_compute(operands[i].gradient.stored);
+      v[i] += gradient_of(operands[i]);
     }
     slope_all<kCount>(slopes, o_.activation);
     ELMAN_UNROLL
@@ -245,10 +251,7 @@ class BackwardPass {
     }
     if (o_.carry_scale != nullptr) {
       ELMAN_UNROLL
-      for (int i = 0; i < kCount; ++i) {
-        if (operands[i].place.alive())
-          v[i] *= static_cast<const C*>(o_.carry_scale)[operands[i].place.at(1, 0)];
-      }
+      for (int i = 0; i < kCount; ++i) v[i] *= scale_of(operands[i]);
     }
     ELMAN_UNROLL
     for (int i = 0; i < kCount; ++i) v[i] = operands[i].place.goes_on() ? v[i] : C(0);
@@ -257,17 +260,28 @@ class BackwardPass {
   /// Windows that overlap add to the same Delta, lag by lag.
   ELMAN_DEVICE bool shares_results() const { return o_.k1 < o_.k2; }
 
-  ELMAN_DEVICE void store(const Operands& operands, Result result, int feature) const {
-    if (!operands.place.alive()) return;
-    C& sum = delta(operands.place, feature);
-    // Other threads of this block may have added to it, before the last barrier.
-    sum = shares_results() ? sum + result : result;
+  ELMAN_DEVICE void store(const Operands& operands, Result result, const RowInfo&,
+                          int feature) const {
+    if (operands.place.alive()) add(o_.delta, operands.place, result, feature);
   }
   ELMAN_DEVICE void store_last(const RowInfo&, Result, int) const {}
 
- private:
-  ELMAN_DEVICE C& delta(const Place& place, int feature) const {
-    return static_cast<C*>(o_.delta)[place.at(o_.hidden, feature)];
+ protected:
+  ELMAN_DEVICE C gradient_of(const Operands& operands) const {
+    return o_.grad_h != nullptr ? operands.gradient.computed
+                                : device::to_compute(operands.gradient.stored);
+  }
+  /// The factor of what passes the border before a step.
+  ELMAN_DEVICE C scale_of(const Operands& operands) const {
+    return o_.carry_scale != nullptr && operands.place.alive()
+               ? static_cast<const C*>(o_.carry_scale)[operands.place.at(1, 0)]
+               : C(1);
+  }
+  /// sums: [rows of the data, H] C
+  ELMAN_DEVICE void add(void* sums, const Place& place, C result, int feature) const {
+    C& sum = static_cast<C*>(sums)[place.at(o_.hidden, feature)];
+    // Other threads of this block may have added to it, before the last barrier.
+    sum = shares_results() ? sum + result : result;
   }
 
   const BackwardOperands& o_;

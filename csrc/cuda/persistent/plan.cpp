@@ -116,7 +116,8 @@ class Planner {
 
   /// Whether the layout fits with these rows; if so it is kept.
   bool consider(Layout layout, std::int64_t group_rows, int chunk_rows) {
-    if ((chunk_rows << layout.column_bits) > kThreads * shape_.results) return false;
+    const int results = problem_.leaky ? kLeakyResults : shape_.results;
+    if ((chunk_rows << layout.column_bits) > kThreads * results) return false;
     layout.group_rows = group_rows;
     layout.chunk_rows = chunk_rows;
     layout.chunks = ceil_div(group_rows, chunk_rows);
@@ -210,7 +211,6 @@ Decision plan(const Problem& problem, const DeviceLimits& device) {
   constexpr std::int64_t kLimit = std::int64_t{1}
                                   << 30;  // the kernels count rows of the data in int
   if (device.compute_capability < 80) return {{}, "needs compute capability 8.0"};
-  if (problem.leaky) return {{}, "which has no place for a leaky cell's state"};
   if (problem.steps < 1 || problem.batch < 1 || problem.hidden < 1 || problem.windows < 1)
     return {{}, "nothing to compute"};
   if (problem.steps > kLimit || problem.hidden > 65536 ||

@@ -18,7 +18,7 @@ struct Problem {
   std::int64_t hidden;       ///< H
   std::int64_t windows = 1;  ///< going back: windows, which are rows like those of the batch
   bool overlap = false;      ///< k1 < k2: all windows of a batch row have to be in one group
-  bool leaky = false;        ///< a state beside what W_h reads (leak.h)
+  bool leaky = false;        ///< whether something is carried beside what W_h reads (leak.h)
 };
 
 struct Plan {

@@ -2,6 +2,7 @@
 
 #include "cuda/persistent/chunk_results.h"
 #include "cuda/persistent/exchange.h"
+#include "cuda/persistent/leaky_passes.h"
 #include "cuda/persistent/passes.h"
 #include "cuda/persistent/product.h"
 #include "cuda/persistent/warp_weights.h"
@@ -80,20 +81,21 @@ ELMAN_DEVICE void run_recurrence(const Layout& layout, const Workspace& workspac
   vectors.end();
 }
 
-/// What the kernels consist of.
-template <typename P>
+/// What the kernels consist of; Pass is one of passes.h, or of leaky_passes.h where there is
+/// something to carry.
+template <typename P, template <typename> typename Pass>
 ELMAN_DEVICE void run_forward(const Layout& layout, const Workspace& workspace,
                               const ForwardOperands& operands) {
-  ForwardPass<P> pass(operands);
+  Pass<P> pass(operands);
   run_recurrence<P>(layout, workspace,
                     {static_cast<const typename P::Storage*>(operands.weight_hh), operands.hidden,
                      /*transposed=*/false},
                     pass);
 }
-template <typename P>
+template <typename P, template <typename> typename Pass>
 ELMAN_DEVICE void run_backward(const Layout& layout, const Workspace& workspace,
                                const BackwardOperands& operands) {
-  BackwardPass<P> pass(operands);
+  Pass<P> pass(operands);
   run_recurrence<P>(layout, workspace,
                     {static_cast<const typename P::Storage*>(operands.weight_hh), operands.hidden,
                      /*transposed=*/true},

@@ -58,17 +58,6 @@ TEST(CudaChoice, WhatDoesNotFitTakesTheGeneralPath) {
   EXPECT_NE(old.reason.find("compute capability"), std::string::npos) << old.reason;
 }
 
-TEST(CudaChoice, LeakyCellsTakeTheGeneralPath) {
-  Problem problem{Arithmetic::kFloat32, 128, 16, 64};
-  EXPECT_TRUE(choose(problem, kWithClusters, Preference::kPersistent).plan);
-  problem.leaky = true;
-  for (const Preference preference : {Preference::kAuto, Preference::kPersistent}) {
-    const Choice choice = choose(problem, kWithClusters, preference);
-    EXPECT_FALSE(choice.plan);
-    EXPECT_NE(choice.reason.find("leaky cell"), std::string::npos) << choice.reason;
-  }
-}
-
 TEST(CudaChoice, APreferenceDecides) {
   const Problem problem{Arithmetic::kFloat32, 128, 16, 128};
   const Choice general = choose(problem, kWithClusters, Preference::kGeneral);

@@ -36,21 +36,32 @@ int query_device(DeviceLimits& limits) {
   return 0;
 }
 
-int query_resident(const Plan&, Arithmetic, bool, bool& resident) {
+int query_resident(const Plan&, const Problem&, bool, bool& resident) {
   resident = true;
   return 0;
 }
 
 int launch_forward(const Plan& plan, Arithmetic arithmetic, const Workspace& workspace,
                    const ForwardOperands& operands, CUstream_st*) {
-  return run(plan, arithmetic, workspace,
-             [&](auto policy) { run_forward<decltype(policy)>(plan.layout, workspace, operands); });
+  return run(plan, arithmetic, workspace, [&](auto policy) {
+    using P = decltype(policy);
+    if (operands.leak.carried != nullptr) {
+      run_forward<P, LeakyForwardPass>(plan.layout, workspace, operands);
+    } else {
+      run_forward<P, ForwardPass>(plan.layout, workspace, operands);
+    }
+  });
 }
 
 int launch_backward(const Plan& plan, Arithmetic arithmetic, const Workspace& workspace,
                     const BackwardOperands& operands, CUstream_st*) {
   return run(plan, arithmetic, workspace, [&](auto policy) {
-    run_backward<decltype(policy)>(plan.layout, workspace, operands);
+    using P = decltype(policy);
+    if (operands.leak.carried != nullptr) {
+      run_backward<P, LeakyBackwardPass>(plan.layout, workspace, operands);
+    } else {
+      run_backward<P, BackwardPass>(plan.layout, workspace, operands);
+    }
   });
 }
 

@@ -125,9 +125,9 @@ EmulatedResult forward(const Case& c, const Values& v, const Plan& plan, std::ui
                                  stride,
                                  h_n.data()};
   EmulatedWorkspace memory(plan);
-  EmulatedResult result =
-      run<P>(plan, seed, drop, memory,
-             [&](const Layout& l, const Workspace& w) { run_forward<P>(l, w, operands); });
+  EmulatedResult result = run<P>(
+      plan, seed, drop, memory,
+      [&](const Layout& l, const Workspace& w) { run_forward<P, ForwardPass>(l, w, operands); });
   if constexpr (std::is_same_v<S, C>) states = projected;
   result.first = from_data(states, rows, c.hidden, stride, c.steps * c.batch, result.error);
   result.second.assign(h_n.begin(), h_n.end());
@@ -167,7 +167,7 @@ EmulatedResult backward(const Case& c, const Values& v, const Plan& plan, std::u
       delta.data()};
   EmulatedWorkspace memory(plan);
   EmulatedResult result = run<P>(plan, seed, 0, memory, [&](const Layout& l, const Workspace& w) {
-    run_backward<P>(l, w, operands);
+    run_backward<P, BackwardPass>(l, w, operands);
   });
   result.first = from_data(delta, rows, c.hidden, c.hidden, c.steps * c.batch, result.error);
   return result;
