@@ -11,14 +11,25 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from elman.leaky_rnn import LeakyRNN
+from elman.leaky_rnn_cell import LeakyRNNCell
 from elman.network import Network
 from elman.rnn import RNN
 from elman.rnn_cell import RNNCell
 
-__all__ = ["to_bytes"]
+__all__ = ["data_of", "to_bytes"]
 
-_LAYERS = (RNN, torch.nn.RNN)
-_CELLS = (RNNCell, torch.nn.RNNCell)
+# Subclasses first.
+_CELLS = (LeakyRNNCell, RNNCell, torch.nn.RNNCell)
+_CLASSES = (LeakyRNN, RNN, torch.nn.RNN, *_CELLS)
+
+
+def data_of(name: str, tensor: Tensor) -> int:
+    """Where the elements are. Those of compilers and transforms have none, nor have freed ones."""
+    at = tensor.data_ptr()
+    if at == 0 and tensor.numel():
+        raise ValueError(f"{name}: expected a tensor with memory of its own, got one without data")
+    return at
 
 
 def to_bytes(module: torch.nn.Module) -> tuple[bytes, torch.dtype]:
@@ -35,8 +46,8 @@ def to_bytes(module: torch.nn.Module) -> tuple[bytes, torch.dtype]:
     blobs, at = [], 0
     for name, tensor in tensors.items():
         # Without NumPy, which torch does not need either.
-        kept = tensor.detach().to("cpu", dtype).contiguous()
-        blob = ctypes.string_at(kept.data_ptr(), kept.numel() * kept.element_size())
+        kept = tensor.detach().to("cpu", dtype).resolve_neg().contiguous()
+        blob = ctypes.string_at(data_of(name, kept), kept.numel() * kept.element_size())
         header[name] = {
             "dtype": "F64" if dtype == torch.float64 else "F32",
             "shape": list(tensor.shape),
@@ -52,18 +63,21 @@ def to_bytes(module: torch.nn.Module) -> tuple[bytes, torch.dtype]:
 def _read(module: torch.nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A module's tensors and options, under the names that the file has."""
     if isinstance(module, Network):
+        _check_plain("module", module, Network)
+        _check_plain("module.out", module.out, torch.nn.Linear)
         tensors, metadata = _read(module.rnn)
         tensors["out.weight"] = module.out.weight
         if module.out.bias is not None:
             tensors["out.bias"] = module.out.bias
         return tensors, metadata | {"output": module.output}
-    leaky = hasattr(module, "alpha") and hasattr(module, "form")
-    is_cell = isinstance(module, _CELLS) or (leaky and not hasattr(module, "num_layers"))
-    if not (leaky or isinstance(module, _LAYERS + _CELLS)):
+    base = next((one for one in _CLASSES if isinstance(module, one)), None)
+    if base is None:
         raise TypeError(
             "module must be an elman.RNN, RNNCell, LeakyRNN, LeakyRNNCell or Network, or a "
             f"torch.nn.RNN or RNNCell, got {type(module).__name__}"
         )
+    _check_plain("module", module, base)
+    is_cell = base in _CELLS
     if getattr(module, "bidirectional", False):
         raise ValueError(
             "module: a stepper goes forward in time, so the network must have one direction; got "
@@ -77,9 +91,28 @@ def _read(module: torch.nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
             if tensor is not None:
                 tensors[f"{name}_l{layer}"] = tensor
     metadata = {"elman_stepper": "1", "nonlinearity": str(module.nonlinearity)}
-    if leaky:
+    if base in (LeakyRNN, LeakyRNNCell):
         _read_leak(module, layers, tensors, metadata)
     return tensors, metadata
+
+
+def _check_plain(name: str, module: torch.nn.Module, base: type[torch.nn.Module]) -> None:
+    """Refuses what a stepper would leave out: a forward of a subclass's own, and hooks, but for
+    those that make a weight (pruning, weight norm).
+    """
+    if type(module).forward is not base.forward or "forward" in vars(module):
+        raise TypeError(
+            f"{name}: a stepper does what {base.__module__.split('.')[0]}'s {base.__name__} does, "
+            f"but {type(module).__name__} has a forward of its own"
+        )
+    before = [
+        hook
+        for hook in module._forward_pre_hooks.values()
+        if not type(hook).__module__.startswith("torch.nn.utils.")
+    ]
+    for kind, hooks in (("forward hooks", module._forward_hooks), ("forward pre-hooks", before)):
+        if hooks:
+            raise ValueError(f"{name}: a stepper calls no {kind}, but {name} has {len(hooks)}")
 
 
 def _read_leak(

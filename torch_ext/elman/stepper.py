@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman._library import library_path
-from elman._stepper_file import to_bytes
+from elman._stepper_file import data_of, to_bytes
 
 if TYPE_CHECKING:
     import numpy
@@ -106,6 +106,8 @@ class Stepper:
         self._handle = None
         if isinstance(rows, bool) or not isinstance(rows, int):
             raise TypeError(f"rows must be an int, got {type(rows).__name__}")
+        if not 1 <= rows <= 2**24:
+            raise ValueError(f"rows must be between 1 and {2**24}, got {rows}")
         self._calls = _calls(dtype)
         error = ctypes.create_string_buffer(4096)
         handle = self._calls.create(contents, len(contents), rows, error, len(error))
@@ -190,6 +192,8 @@ class Stepper:
 
     def reset(self, row: int | None = None) -> None:
         """The states of all rows, or of one, are zeros again."""
+        if row is not None and (isinstance(row, bool) or not isinstance(row, int)):
+            raise TypeError(f"row must be an int or None, got {type(row).__name__}")
         if row is not None and not 0 <= row < self.rows:
             raise IndexError(f"row must be between 0 and {self.rows - 1}, got {row}")
         self._calls.reset(self._handle, -1 if row is None else row)
@@ -199,8 +203,10 @@ class Stepper:
         """A copy of the carried states, `(num_layers, rows, hidden_size)`, as ``h_n`` of the
         module. May be set, to a tensor or an array of this shape.
         """
-        state = torch.empty(self.num_layers, self.rows, self.hidden_size, dtype=self.dtype)
-        self._calls.state(self._handle, state.data_ptr())
+        state = torch.empty(
+            self.num_layers, self.rows, self.hidden_size, dtype=self.dtype, device="cpu"
+        )
+        self._calls.state(self._handle, data_of("state", state))
         return state
 
     @state.setter
@@ -234,9 +240,11 @@ class Stepper:
                 raise ValueError(f"{name}: expected a tensor on the CPU, got {array.device}")
             if array.requires_grad:
                 array = array.detach()
+            if array.is_neg():  # whose memory holds the negative
+                array = array.resolve_neg()
             if not array.is_contiguous():
                 array = array.contiguous()
-            return array, array.data_ptr()
+            return array, data_of(name, array)
         if numpy is None or not isinstance(array, numpy.ndarray):
             raise TypeError(
                 f"{name} should be a Tensor or a NumPy array, got: {type(array).__name__}"
@@ -252,7 +260,7 @@ class Stepper:
         if isinstance(x, Tensor):
             model = self._outputs.get(shape)  # empty_like is the quickest of torch's
             out = x.new_empty(shape) if model is None else torch.empty_like(model)
-            return out, out.data_ptr()
+            return out, data_of("the result", out)
         out = numpy.empty(shape, x.dtype)
         return out, out.__array_interface__["data"][0]
 
@@ -265,6 +273,10 @@ class Stepper:
                 raise ValueError("out: expected a contiguous tensor")
             if out.requires_grad:
                 raise ValueError("out: expected a tensor that does not require grad")
+            if out.is_neg():
+                raise ValueError("out: expected a tensor without the negative bit")
+            if not out.is_inference():  # autograd has to know that it changes
+                torch.autograd.graph.increment_version(out)
         elif not (out.flags.c_contiguous and out.flags.writeable):
             raise ValueError("out: expected a contiguous, writeable array")
         return self._address("out", out)[1]

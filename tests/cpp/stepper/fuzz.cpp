@@ -76,6 +76,14 @@ std::string mutated(std::string file, std::mt19937& random) {
   return file;
 }
 
+template <typename T>
+void load_and_step(const char* file, size_t size) {
+  auto stepper = elman::BasicStepper<T>::from_memory(file, size);
+  std::vector<T> x(static_cast<size_t>(stepper.input_size())),
+      y(static_cast<size_t>(stepper.output_size()));
+  stepper.step(x.data(), y.data());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,6 +96,7 @@ int main(int argc, char** argv) {
     options.O = *form != '\0' ? 2 : 0;
     options.L = *form != '\0' ? 1 : 2;
     good.push_back(elman::stepper::write_file(reference::Network<float>(options).parameters));
+    good.push_back(elman::stepper::write_file(reference::Network<double>(options).parameters));
   }
   int64_t loaded = 0, refused = 0;
   for (int64_t i = 0; i < mutations; ++i) {
@@ -96,10 +105,12 @@ int main(int argc, char** argv) {
     const std::unique_ptr<char[]> memory(new char[file.size()]);
     file.copy(memory.get(), file.size());
     try {
-      elman::Stepper stepper = elman::Stepper::from_memory(memory.get(), file.size());
-      std::vector<float> x(static_cast<size_t>(stepper.input_size())),
-          y(static_cast<size_t>(stepper.output_size()));
-      stepper.step(x.data(), y.data());
+      // Both read files of both dtypes.
+      if (random() % 2 == 0) {
+        load_and_step<float>(memory.get(), file.size());
+      } else {
+        load_and_step<double>(memory.get(), file.size());
+      }
       ++loaded;
     } catch (const std::runtime_error&) {
       ++refused;
