@@ -153,3 +153,13 @@ def test_gradient_by_lag_draws_once(form):
     torch.manual_seed(3)
     assert_close(results[1], rnn(x)[0].detach())
     assert_close(results[0], results[2])
+
+
+def test_a_preactivation_of_another_dtype_is_refused():
+    x, wrong = torch.randn(5, 3, 4, dtype=DTYPE), torch.zeros(5, 3, 6)
+    rnn = noisy()
+    for call in (rnn, torch.jit.script(rnn)):
+        with pytest.raises((RuntimeError, torch.jit.Error), match="must have the input's dtype"):
+            call(x, None, None, None, wrong) if call is not rnn else call(x, preactivation=wrong)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert rnn.float()(x.bfloat16(), preactivation=wrong)[0].dtype == torch.bfloat16

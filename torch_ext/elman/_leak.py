@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils import parametrize
 
 from elman._activations import activate
@@ -33,8 +34,8 @@ def _parse_value(name: str, value: object, shapes: list[tuple[int, ...]]) -> Ten
     if not value.dtype.is_floating_point:
         raise TypeError(f"{name} should be a floating point Tensor, got: {value.dtype}")
     if value.dim() and tuple(value.shape) not in shapes:
-        expected = " or ".join(str(list(shape)) for shape in shapes)
-        raise ValueError(f"{name} must be a number or of shape {expected}, got {list(value.shape)}")
+        shape = "".join(f" or of shape {list(shape)}" for shape in shapes)
+        raise ValueError(f"{name} must be a number{shape}, got {list(value.shape)}")
     return value.detach().to("cpu", torch.float64, copy=True)
 
 
@@ -54,7 +55,11 @@ def parse_alpha(alpha: object, tau: object, dt: object, shapes: list[tuple[int, 
             raise ValueError("alpha: expected a value in (0, 1], or tau with dt (alpha = dt / tau)")
         if dt is None:
             raise ValueError(f"dt: expected a number with tau = {tau} (alpha = dt / tau), got None")
-        result = _parse_value("dt", dt, []) / _parse_value("tau", tau, shapes)
+        length, constants = _parse_value("dt", dt, []), _parse_value("tau", tau, shapes)
+        for name, given, values in (("dt", dt, length), ("tau", tau, constants)):
+            if not (values > 0).all():
+                raise ValueError(f"{name} must be greater than zero, got {given}")
+        result = length / constants
         text = f"alpha = dt / tau must lie in (0, 1], got tau = {tau} and dt = {dt}"
     if not ((result > 0) & (result <= 1)).all():
         raise ValueError(text)
@@ -73,6 +78,8 @@ def parse_noise(noise: object) -> float:
 
 def unit_interval(raw: Tensor) -> Tensor:
     """A number in (0, 1] for any finite one; the sigmoid, which underflow does not make zero."""
+    if raw.is_complex():  # of a module that was made complex
+        raw = torch.real(raw)
     # torch.finfo(raw.dtype).tiny, which TorchScript does not know, or a little more.
     tiny = 1.2e-38 if raw.dtype != torch.float16 else 6.2e-5
     return torch.sigmoid(raw).clamp_min(tiny)
@@ -109,10 +116,20 @@ def draw_noise(
     return (xi * scale).to(input.dtype)
 
 
+def _autocast_is_on(tensor: Tensor) -> bool:
+    if torch.jit.is_scripting():  # whose operators know no device
+        return torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
+    return torch.is_autocast_enabled(tensor.device.type)
+
+
 def add_noise(preactivation: Tensor | None, noise: Tensor) -> Tensor:
-    """Their sum. A wrong shape is refused here, before broadcasting makes it look right."""
+    """Their sum. A wrong shape or dtype is refused here, before the sum makes it look right."""
     if preactivation is None:
         return noise
+    if preactivation.dtype != noise.dtype and not _autocast_is_on(noise):
+        raise RuntimeError(
+            f"preactivation must have the input's dtype {noise.dtype}, got {preactivation.dtype}"
+        )
     shape = preactivation.shape
     if preactivation.dim() == noise.dim() + 1 and shape[0] == 1:  # [L, ...] of one layer
         shape = shape[1:]
@@ -128,10 +145,25 @@ class UnitInterval(torch.nn.Module):
     """The parametrization that keeps a learnt alpha inside of (0, 1]."""
 
     def forward(self, raw: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():
+            if isinstance(raw, Proxy):  # of torch.fx, which knows no dtype
+                return torch.sigmoid(raw)
         return unit_interval(raw)
 
     def right_inverse(self, alpha: Tensor) -> Tensor:
+        # Tensors that stand for others have no values to look at.
+        if type(alpha) in (Tensor, torch.nn.Parameter) and not alpha.is_meta:
+            _check_learnable(alpha)
         return torch.logit(alpha)
+
+
+def _check_learnable(alpha: Tensor) -> None:
+    for inside, words in ((alpha < 1, "less than 1"), (alpha > 0, "greater than 0")):
+        if not inside.all():
+            raise ValueError(
+                f"alpha must be {words} where learn_alpha is True: it is learnt as a sigmoid, "
+                f"which reaches neither; got {alpha.tolist()} in {alpha.dtype}"
+            )
 
 
 class Leaky(_Module):
@@ -159,11 +191,6 @@ class Leaky(_Module):
         check_form(form)
         value = parse_alpha(alpha, tau, dt, shapes)
         always_one = form == "rate" and bool((value == 1).all())
-        if learn_alpha and bool((value == 1).any()):
-            raise ValueError(
-                "alpha must be less than 1 where learn_alpha is True: it is learnt as a sigmoid, "
-                f"which does not reach 1; got {1.0 if alpha is None else alpha}"
-            )
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(
                 f"generator should be a torch.Generator, got: {type(generator).__name__}"
@@ -172,16 +199,28 @@ class Leaky(_Module):
         self.noise = parse_noise(noise)
         self.noise_in_eval = bool(noise_in_eval)
         self.generator = generator
-        self.learn_alpha = bool(learn_alpha)
-        self._initial_alpha = value
         weight = next(self.parameters())  # which has the device and dtype that None stands for
-        value = value.to(weight.device, weight.dtype.to_real(), copy=True)
-        if self.learn_alpha:
+        rounded = value.to(weight.dtype.to_real())
+        if learn_alpha:
+            _check_learnable(rounded)
+        elif not (rounded > 0).all():
+            raise ValueError(f"alpha must lie in (0, 1], but {alpha} is 0 in {rounded.dtype}")
+        self._initial_alpha = value
+        value = rounded.to(weight.device, copy=True)
+        if learn_alpha:
             self.alpha = torch.nn.Parameter(value)
             parametrize.register_parametrization(self, "alpha", UnitInterval())
         else:
             # None is the plain cell, whose kernels need not be told that nothing leaks.
             self.register_buffer("alpha", None if always_one else value)
+
+    @property
+    def learn_alpha(self) -> bool:
+        """Whether alpha is learnt. It is not any more once its parametrization is removed."""
+        parametrizations = self._modules.get("parametrizations", {})
+        return "alpha" in parametrizations and isinstance(
+            parametrizations["alpha"][0], UnitInterval
+        )
 
     def reset_parameters(self) -> None:
         """Draws the weights anew as torch does; alpha is again what it was at first."""
@@ -205,6 +244,9 @@ class Leaky(_Module):
             alpha = self.alpha  # type: ignore[assignment]
         if alpha is None:
             return None
+        if not torch.jit.is_scripting():
+            if isinstance(alpha, Proxy):
+                return alpha
         # A module that was made complex has complex buffers.
         return torch.real(alpha) if alpha.is_complex() else alpha
 
@@ -278,14 +320,28 @@ class Leaky(_Module):
         state = vars(self).copy()
         state["_modules"] = {k: v for k, v in self._modules.items() if k != "parametrizations"}
         raw = self.parametrizations.alpha.original
-        return _rebuild, (type(self).__bases__[0], state, raw)
+        # Parameters are to come in the same order, since optimizers know them by it.
+        places = list(self._modules)
+        training = [part.training for part in self.parametrizations.modules()]
+        return _rebuild, (type(self).__bases__[0], state, raw, places, training)
 
 
-def _rebuild(cls: Any, state: dict[str, Any], raw: torch.nn.Parameter) -> torch.nn.Module:
+def _rebuild(
+    cls: Any,
+    state: dict[str, Any],
+    raw: torch.nn.Parameter,
+    places: list[str],
+    training: list[bool],
+) -> torch.nn.Module:
     """A module with a learnt alpha, from the parts of its pickle."""
     module = cls.__new__(cls)
     module.__setstate__(state)
-    module.register_parameter("alpha", torch.nn.Parameter(unit_interval(raw.detach())))
+    # Any value: the true one is that of `raw`, which a sigmoid may have rounded to an end.
+    module.register_parameter("alpha", torch.nn.Parameter(torch.full_like(raw.detach().real, 0.5)))
     parametrize.register_parametrization(module, "alpha", UnitInterval())
     module.parametrizations.alpha.original = raw
+    for part, flag in zip(module.parametrizations.modules(), training, strict=True):
+        part.training = flag
+    for name in places:
+        module._modules[name] = module._modules.pop(name)
     return module

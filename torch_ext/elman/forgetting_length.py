@@ -49,7 +49,7 @@ def forgetting_length(
 
     Example::
 
-        >>> elman.forgetting_length(elman.RNN(8, 64), torch.randn(200, 1, 8))
+        >>> elman.forgetting_length(elman.RNN(64, 64), torch.randn(200, 1, 64))  # 19 to 21
         20
     """
     check_module(rnn)

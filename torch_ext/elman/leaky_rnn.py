@@ -76,6 +76,7 @@ class LeakyRNN(Leaky, RNN):
     __jit_unused_properties__: ClassVar = [  # type: ignore[misc]
         *RNN.__jit_unused_properties__,
         "alpha",
+        "learn_alpha",
     ]
 
     def __init__(

@@ -52,7 +52,7 @@ class LeakyRNNCell(Leaky, RNNCell):
     """
 
     __constants__: ClassVar = [*RNNCell.__constants__, "form", "learn_alpha"]  # type: ignore[misc]
-    __jit_unused_properties__: ClassVar = ["alpha"]
+    __jit_unused_properties__: ClassVar = ["alpha", "learn_alpha"]
 
     def __init__(
         self,
