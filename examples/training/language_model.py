@@ -62,7 +62,10 @@ def train(make_run, streams, held_out, vocabulary_size, arguments, label):
     model = CharModel(vocabulary_size, arguments)
     run, begin_anew = make_run(model.rnn)
     optimizer = torch.optim.Adam(model.parameters(), lr=arguments.learning_rate)
-    chunks = list(zip(*(part.split(arguments.k1)[:-1] for part in streams), strict=True))
+    # The first characters of each stream only warm the state.
+    warming = streams[0][: arguments.burn_in]
+    learnt = [part[arguments.burn_in :] for part in streams]
+    chunks = list(zip(*(part.split(arguments.k1)[:-1] for part in learnt), strict=True))
     total = arguments.epochs * len(chunks)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, arguments.learning_rate, total)
     judged, seconds = [], 0.0
@@ -71,7 +74,7 @@ def train(make_run, streams, held_out, vocabulary_size, arguments, label):
         begin = time.perf_counter()
         input, target = chunks[(step - 1) % len(chunks)]
         if (step - 1) % len(chunks) == 0:
-            begin_anew()
+            begin_anew(model.embedding(warming))
         loss = model.loss(run, input, target)
         optimizer.zero_grad()
         loss.backward()
@@ -92,7 +95,13 @@ def stream_of(k1, k2):
 
     def make(rnn):
         stream = elman.Stream(rnn, k1, k2)
-        return stream, stream.reset
+
+        def begin_anew(warming):
+            stream.reset()
+            if len(warming):
+                stream.burn_in(warming)
+
+        return stream, begin_anew
 
     return make
 
@@ -107,9 +116,9 @@ def detach_loop(rnn):
         state = last.detach()
         return states
 
-    def begin_anew():
+    def begin_anew(warming):
         nonlocal state
-        state = None
+        state = rnn(warming)[1].detach() if len(warming) else None
 
     return run, begin_anew
 
@@ -134,6 +143,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--k1", type=int, default=2, help="characters between two steps")
     parser.add_argument("--k2", type=int, default=20, help="characters that errors go back")
+    parser.add_argument(
+        "--burn-in",
+        type=int,
+        default=0,
+        help="characters at the streams' beginnings that have no loss, a multiple of k1",
+    )
     parser.add_argument("--batch", type=int, default=32, help="streams")
     parser.add_argument("--embedding", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=128, help="hidden size")
@@ -144,7 +159,14 @@ def main():
     arguments = parse(
         parser,
         quick=dict(
-            k1=5, k2=40, characters=40_000, epochs=1, hidden=48, batch=16, learning_rate=1e-2
+            k1=5,
+            k2=40,
+            burn_in=20,
+            characters=40_000,
+            epochs=1,
+            hidden=48,
+            batch=16,
+            learning_rate=1e-2,
         ),
     )
 
