@@ -30,6 +30,7 @@ class Workload:
         self.torchs = torch.nn.RNN(inputs, hidden)
         self.input = torch.randn(steps, batch, inputs)
         self.grad_output = torch.randn(steps, batch, hidden)
+        torch._dynamo.reset()  # which counts all that it has compiled of one function
         self.compiled_step = torch.compile(self.step)
 
     def read(self, state):
