@@ -42,7 +42,7 @@ def worst_errors(case, alpha=None):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("form", ["rate", "current"])
-@pytest.mark.parametrize("alpha", [0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.3, 0.6, 0.9, 1.0])
+@pytest.mark.parametrize("alpha", [0.01, 0.02, 0.03, 0.15, 0.6, 1.0])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid", "softplus", "relu", "identity"])
 def test_gradients_are_as_exact_as_the_plain_cells(dtype, form, alpha, nonlinearity):
     options = dict(SIZES, dtype=dtype, nonlinearity=nonlinearity)
