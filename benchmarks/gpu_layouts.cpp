@@ -249,7 +249,7 @@ void measure(const Type& type, bool backward, const Problem& problem, int k1,
   for (std::size_t i = 0; i < plans.size() && plans[i].cycles <= factor * plans[0].cycles; ++i) {
     const Plan& plan = plans[i];
     bool resident = false;
-    check(query_resident(plan, type.arithmetic, backward, resident));
+    check(query_resident(plan, problem, backward, resident));
     if (!resident) continue;
     const Memory memory(plan.workspace_bytes);
     const double seconds = time_launches(recurrence, plan, memory, result);

@@ -41,6 +41,9 @@ def test_pickles_keep_the_order_of_the_parameters():
         again = copy.copy(module)
         assert [n for n, _ in again.named_parameters()] == [n for n, _ in module.named_parameters()]
         assert [m.training for m in again.modules()] == [m.training for m in module.modules()]
+    rebuild, parts = Own().__reduce_ex__(4)
+    older = rebuild(*parts[:3])  # as pickles were before they had the places
+    assert older.learn_alpha and older.alpha.shape == (5,)
 
 
 def test_a_learnt_alpha_in_a_complex_module():

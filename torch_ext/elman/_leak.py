@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -330,17 +331,17 @@ def _rebuild(
     cls: Any,
     state: dict[str, Any],
     raw: torch.nn.Parameter,
-    places: list[str],
-    training: list[bool],
+    places: Sequence[str] = (),
+    training: Sequence[bool] = (),
 ) -> torch.nn.Module:
-    """A module with a learnt alpha, from the parts of its pickle."""
+    """A module with a learnt alpha, from the parts of its pickle; older ones have three of them."""
     module = cls.__new__(cls)
     module.__setstate__(state)
     # Any value: the true one is that of `raw`, which a sigmoid may have rounded to an end.
     module.register_parameter("alpha", torch.nn.Parameter(torch.full_like(raw.detach().real, 0.5)))
     parametrize.register_parametrization(module, "alpha", UnitInterval())
     module.parametrizations.alpha.original = raw
-    for part, flag in zip(module.parametrizations.modules(), training, strict=True):
+    for part, flag in zip(module.parametrizations.modules(), training, strict=False):
         part.training = flag
     for name in places:
         module._modules[name] = module._modules.pop(name)
