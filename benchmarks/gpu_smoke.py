@@ -35,7 +35,7 @@ SECONDS = 60  # after which a process counts as hanging
 
 @dataclass(frozen=True)
 class Kind:
-    """What is called: arguments of elman.RNN, and of its call."""
+    """What is called: arguments of elman.RNN, or with alpha of elman.LeakyRNN, and of its call."""
 
     name: str
     options: dict
@@ -61,6 +61,14 @@ KINDS = (
     Kind("reset, two directions", {"bidirectional": True}, reset=True),
     Kind("packed, two directions", {"bidirectional": True, "num_layers": 2}, packed=True),
     Kind("packed, truncation (2, 3)", {"truncation": (2, 3)}, packed=True),
+    Kind("leaky, rate, two layers", {"alpha": 0.3, "num_layers": 2}),
+    Kind(
+        "leaky, current, truncation (2, 4), reset and carry_scale",
+        {"alpha": 0.3, "form": "current", "truncation": (2, 4), "nonlinearity": "sigmoid"},
+        reset=True,
+        carry_scale=True,
+    ),
+    Kind("leaky, packed, two directions", {"alpha": 0.3, "bidirectional": True}, packed=True),
 )
 
 
@@ -93,8 +101,9 @@ def check(kind, dtype, device, T, B, H):
     import torch
 
     torch.manual_seed(H + B)
-    ours = elman.RNN(9, H, **kind.options).to(device, dtype)
-    reference = elman.RNN(9, H, **kind.options).double()
+    module = elman.LeakyRNN if "alpha" in kind.options else elman.RNN
+    ours = module(9, H, **kind.options).to(device, dtype)
+    reference = module(9, H, **kind.options).double()
     reference.load_state_dict({k: v.double().cpu() for k, v in ours.state_dict().items()})
     cells = ours.num_layers * (2 if ours.bidirectional else 1)
 

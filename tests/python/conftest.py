@@ -37,6 +37,7 @@ ON_EVERY_DEVICE = (
     "test_autocast",
     "test_cell",
     "test_gradcheck",
+    "test_leaky_oracle",
     "test_modules",
     "test_opcheck",
     "test_operator_memory",

@@ -53,21 +53,22 @@ class Sample(samples.Sample):
 
 def make(case):
     """The same `case` makes the same `Sample` each time; its leaves require gradients."""
+    device = torch.get_default_device()
     plain = samples.make(case)
     generator = torch.Generator().manual_seed(case.seed + 1)
     cells = case.num_layers * case.directions
     leak = preactivation = None
     if case.leak is not None:
         shape = (cells, case.hidden_size) if case.leak == "units" else (1, 1)
-        drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
-        leak = (case.smallest + (1 - case.smallest) * drawn).to(case.dtype)
+        drawn = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+        leak = (case.smallest + (1 - case.smallest) * drawn).to(device, case.dtype)
         leak = leak.expand(cells, -1 if case.leak == "units" else case.hidden_size).clone()
         leak.requires_grad_()
     if case.preactivation:
         layers = (case.num_layers,) if case.num_layers > 1 else ()
         shape = (*layers, *plain.input.shape[:-1], case.directions * case.hidden_size)
-        preactivation = torch.randn(shape, generator=generator, dtype=torch.float64)
-        preactivation = preactivation.to(case.dtype).requires_grad_()
+        preactivation = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+        preactivation = preactivation.to(device, case.dtype).requires_grad_()
     fields = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
     return Sample(**fields, leak=leak, preactivation=preactivation)
 
