@@ -7,6 +7,7 @@ that the thread has had the core for, so that other programs show less in them.
 """
 
 import argparse
+import functools
 import statistics
 import time
 
@@ -46,17 +47,18 @@ class Workload:
         torch.autograd.grad(self.output(form), self.params, self.grad_output)
 
 
-def medians(run, repetitions, clock):
-    """The median time of each form, taken in turns that begin with each form by turns."""
-    times = {form: [] for form in FORMS}
+def medians(runs, repetitions, clock):
+    """The median time of each run, by name, taken in turns that begin with each by turns."""
+    names = list(runs)
+    times = {name: [] for name in names}
     for repetition in range(repetitions + 3):
-        first = repetition % len(FORMS)
-        for form in FORMS[first:] + FORMS[:first]:
+        first = repetition % len(names)
+        for name in names[first:] + names[:first]:
             start = clock()
-            run(form)
+            runs[name]()
             if repetition >= 3:
-                times[form].append(clock() - start)
-    return {form: statistics.median(times[form]) for form in FORMS}
+                times[name].append(clock() - start)
+    return {name: statistics.median(times[name]) for name in names}
 
 
 def main():
@@ -74,7 +76,8 @@ def main():
         workload = Workload(*case)
         ratios = []
         for run in (workload.forward, workload.train):
-            found = medians(run, options.repetitions, clock)
+            runs = {form: functools.partial(run, form) for form in FORMS}
+            found = medians(runs, options.repetitions, clock)
             ratios += [f"{found[form] / found['plain']:.2f}" for form in FORMS[1:]]
         print("| " + " · ".join(map(str, case)) + " | " + " | ".join(ratios) + " |", flush=True)
 

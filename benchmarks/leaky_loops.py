@@ -9,11 +9,11 @@ networks, torch.nn.RNN in such a loop over elman.RNN.
 """
 
 import argparse
-import statistics
 import time
 
 import elman
 import torch
+from leaky import medians
 
 CASES = [(500, 32, 16, 128), (1000, 1, 16, 100)]  # T, B, I, H
 ALPHA = 0.2
@@ -36,15 +36,16 @@ class Workload:
     def read(self, state):
         return torch.tanh(state) if self.form == "current" else state
 
-    def step(self, projected, state, w_hh_t):
-        a = torch.addmm(projected, self.read(state), w_hh_t)
+    def leak(self, a, state):
         return (1 - ALPHA) * state + ALPHA * (a if self.form == "current" else torch.tanh(a))
+
+    def step(self, projected, state, w_hh_t):
+        return self.leak(torch.addmm(projected, self.read(state), w_hh_t), state)
 
     def plain_step(self, x, state):
         rnn = self.leaky
         a = x @ rnn.weight_ih_l0.T + rnn.bias_ih_l0 + rnn.bias_hh_l0
-        a = a + self.read(state) @ rnn.weight_hh_l0.T
-        return (1 - ALPHA) * state + ALPHA * (a if self.form == "current" else torch.tanh(a))
+        return self.leak(a + self.read(state) @ rnn.weight_hh_l0.T, state)
 
     def loop(self, step, chunk=None):
         rnn = self.leaky
@@ -94,30 +95,25 @@ class Workload:
             "torch, TBPTT": (self.torch_in_chunks, self.torchs),
         }
 
+    def timed(self, train):
+        """The runs of inference, without TBPTT, or of training, as `medians` takes them."""
+
+        def training(run, module):
+            return lambda: torch.autograd.grad(run(), list(module.parameters()), self.grad_output)
+
+        if train:
+            return {name: training(*run) for name, run in self.runs().items()}
+        return {
+            name: torch.no_grad()(run)
+            for name, (run, _) in self.runs().items()
+            if not name.endswith("TBPTT")
+        }
+
     def check(self):
         """All loops compute what elman does."""
-        with torch.no_grad():
-            expected, *others = (
-                run() for name, (run, _) in self.runs().items() if not name.endswith("TBPTT")
-            )
+        expected, *others = (run() for run in self.timed(train=False).values())
         for other in others:
             torch.testing.assert_close(other, expected, rtol=1e-4, atol=1e-5)
-
-
-def medians(runs, repetitions, train, grad_output):
-    """The median time of each run, taken in turns."""
-    times = {name: [] for name in runs}
-    for repetition in range(repetitions + 2):
-        for name, (run, module) in runs.items():
-            begin = time.perf_counter()
-            if train:
-                torch.autograd.grad(run(), list(module.parameters()), grad_output)
-            else:
-                with torch.no_grad():
-                    run()
-            if repetition >= 2:
-                times[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def main():
@@ -136,10 +132,10 @@ def main():
         for form in ("rate", "current"):
             work = Workload(*case, form)
             work.check()
-            runs = work.runs()
-            inference = {k: v for k, v in runs.items() if not k.endswith("TBPTT")}
-            forward = medians(inference, options.repetitions, False, None)
-            train = medians(runs, options.repetitions, True, work.grad_output)
+            forward, train = (
+                medians(work.timed(train), options.repetitions, time.perf_counter)
+                for train in (False, True)
+            )
             ratios = []
             for name in ("loop", "compiled", "plainer"):
                 ratios += [forward[name] / forward["elman"], train[name] / train["elman"]]
