@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules import module as torch_module
 
-__all__ = ["Receiver", "call", "is_plain", "receiver_of"]
+__all__ = ["Receiver", "call", "has_own_forward", "is_plain", "receiver_of"]
 
 #: (input, hx, reset, carry_scale, preactivation) -> (output, h_n), in the place of RNN.forward's
 #: operator.
@@ -38,11 +38,15 @@ def receiver_of(module: torch.nn.Module) -> Receiver | None:
     return _here.receiver if _here.module is module else None
 
 
+def has_own_forward(module: torch.nn.Module, base: type[torch.nn.Module]) -> bool:
+    """Whether the module, of class `base` or a subclass, has another forward than `base`."""
+    return type(module).forward is not base.forward or "forward" in vars(module)
+
+
 def is_plain(module: torch.nn.Module, base: type[torch.nn.Module]) -> bool:
     """Whether there is nothing around `base.forward`, so that the module need not be called."""
     return not (
-        type(module).forward is not base.forward
-        or "forward" in module.__dict__
+        has_own_forward(module, base)
         or module._forward_pre_hooks
         or module._forward_hooks
         or module._backward_pre_hooks

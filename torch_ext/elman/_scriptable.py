@@ -21,6 +21,8 @@ from torch import Tensor
 from torch._jit_internal import is_ignored_fn
 from torch.nn.utils.rnn import PackedSequence
 
+from elman._received import has_own_forward
+
 __all__ = ["BareLeakyRNN", "BareNetwork", "BareRNN", "ScriptMethod", "call_overload", "prepare"]
 
 
@@ -48,7 +50,7 @@ def prepare(
 
     A forward of a subclass's own is left to the compiler, or refused.
     """
-    if type(module).forward is not base.forward or "forward" in vars(module):
+    if has_own_forward(module, base):
         _check_own_forward(module)
         vars(module)["__overloads__"] = {}
         return module

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from elman._received import has_own_forward
 from elman.leaky_rnn import LeakyRNN
 from elman.leaky_rnn_cell import LeakyRNNCell
 from elman.network import Network
@@ -100,7 +101,7 @@ def _check_plain(name: str, module: torch.nn.Module, base: type[torch.nn.Module]
     """Refuses what a stepper would leave out: a forward of a subclass's own, and hooks, but for
     those that make a weight (pruning, weight norm).
     """
-    if type(module).forward is not base.forward or "forward" in vars(module):
+    if has_own_forward(module, base):
         raise TypeError(
             f"{name}: a stepper does what {base.__module__.split('.')[0]}'s {base.__name__} does, "
             f"but {type(module).__name__} has a forward of its own"

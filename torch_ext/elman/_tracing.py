@@ -5,6 +5,8 @@ from typing import Any, cast
 import torch
 from torch.fx import Proxy, Tracer
 
+from elman._received import has_own_forward
+
 __all__ = ["as_leaf", "first_proxy"]
 
 
@@ -30,6 +32,6 @@ def as_leaf(
     is the root, or its class has a forward of its own that called `base.forward`.
     """
     path = cast(Tracer, proxy.tracer).path_of_module(module)
-    if not path or type(module).forward is not base.forward or "forward" in vars(module):
+    if not path or has_own_forward(module, base):
         return None
     return proxy.tracer.create_proxy("call_module", path, arguments, options)
