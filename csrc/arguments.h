@@ -4,6 +4,7 @@
 #include <c10/core/SymInt.h>
 #include <c10/util/ArrayRef.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -160,6 +161,13 @@ struct Keep {
 };
 inline constexpr Keep kKeepNothing{false, false};
 inline constexpr Keep kKeepAll{true, true};
+
+/// How many of the states [T, B, D*H] of so many layers below the top one a forward pass has room
+/// for: without a backward pass to come, a layer's are read by the next layer only, so two take
+/// turns.
+inline int64_t kept_states(int64_t layers, bool save_states) {
+  return save_states ? layers : std::min<int64_t>(layers, 2);
+}
 
 /// What the forward pass hands to the backward pass beside its arguments and its output. Each is
 /// [0] if there is none, or if it is not to be kept.

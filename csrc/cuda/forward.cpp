@@ -4,8 +4,6 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/where.h>
 
-#include <algorithm>
-
 #include "checks.h"
 #include "cuda/call.h"
 #include "cuda/device.h"
@@ -128,7 +126,7 @@ class Forward {
 std::tuple<at::Tensor, at::Tensor, Saved> forward(const RnnArguments& args, Keep keep) {
   const Call call(args);
   const int64_t inner = args.num_layers - 1;
-  const int64_t kept = keep.states ? inner : std::min<int64_t>(inner, 2);
+  const int64_t kept = kept_states(inner, keep.states);
   const auto none = [&] { return at::empty({0}, call.stored); };
   const at::Tensor output = at::empty({call.rows(), call.features()}, call.stored);
   const at::Tensor h_n = at::empty(

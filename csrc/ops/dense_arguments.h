@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -18,13 +17,6 @@ namespace elman {
 std::vector<at::Tensor> dense_layers(const at::Tensor& saved);
 
 std::vector<const void*> data_pointers(const std::vector<at::Tensor>& tensors);
-
-/// How many of the states [T, B, D*H] of so many layers below the top one a forward pass has room
-/// for: without a backward pass to come, a layer's are read by the next layer only, so two take
-/// turns.
-inline int64_t kept_states(int64_t layers, bool save_states) {
-  return save_states ? layers : std::min<int64_t>(layers, 2);
-}
 
 /// The sizes of a call; of its data, only batch_sizes is looked at.
 struct CallSizes {

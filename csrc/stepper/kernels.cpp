@@ -5,6 +5,7 @@
 
 #include "cpu/vec/activate.h"
 #include "cpu/vec/product.h"
+#include "cpu/vec/remains.h"
 #include "cpu/vec/vec_lanes.h"
 
 namespace elman::cpu {
@@ -41,8 +42,8 @@ void finish_cell(const Epilogue<C>& epilogue, const FinishedRows& rows, C* sums,
       for_vectors<C>(epilogue.n, [&](int64_t j) {
         Vec value = Vec::loadu(sums + j) + Vec::loadu(epilogue.bias + j);
         const auto leak = [&](const Vec& drive) {
-          const Vec alpha = Vec::loadu(epilogue.alpha + j), before = Vec::loadu(carried + j);
-          const Vec now = fmadd(alpha, drive, fnmadd(alpha, before, before));  // see leak.h
+          const Vec alpha = Vec::loadu(epilogue.alpha + j);
+          const Vec now = fmadd(alpha, drive, remains(Vec::loadu(carried + j), alpha));
           now.store(carried + j);
           return now;
         };

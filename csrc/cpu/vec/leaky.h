@@ -8,6 +8,7 @@
 #include "cpu/vec/activate.h"
 #include "cpu/vec/kernels.h"
 #include "cpu/vec/load_store.h"
+#include "cpu/vec/remains.h"
 
 namespace elman::cpu {
 namespace CPU_CAPABILITY {
@@ -23,12 +24,6 @@ inline void with_leaky_cell(Activation activation, LeakForm form, const Function
       function(f, std::integral_constant<LeakForm, LeakForm::kCurrent>());
     }
   });
-}
-
-/// elman::remaining (leak.h) of vectors, in one rounding.
-template <typename C>
-inline Vectorized<C> remains(const Vectorized<C>& value, const Vectorized<C>& alpha) {
-  return fnmadd(alpha, value, value);
 }
 
 /// StorageKernels::leaky_activate.
